@@ -1,0 +1,1 @@
+"""The Graph: the hash-consed intermediate representation; lowering to it, lifting from it."""

@@ -1,0 +1,1 @@
+"""The language: formulas as text or SymPy objects become Programs; the function table."""

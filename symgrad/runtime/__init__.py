@@ -1,0 +1,1 @@
+"""The runtime: kernels, the arrays that they accept, and the disk cache."""

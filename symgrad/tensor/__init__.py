@@ -1,0 +1,1 @@
+"""Tensors: the runtime that records operators and calls compiled kernels."""

@@ -1,0 +1,1 @@
+"""Kernel primitives: the elementary and special functions that kernels call."""
