@@ -1,1 +1,1 @@
-"""The Graph: the hash-consed intermediate representation; lowering to it, lifting from it."""
+"""The Graph, the hash-consed intermediate representation, and the ways in and out of it."""

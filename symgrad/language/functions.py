@@ -52,7 +52,7 @@ class Function:
     aliases: tuple[str, ...] = ()
     partials: Partials | None = None
     why: str = ""
-    textbook: tuple[str, ...] | None = None
+    textbook: Partials | None = None
     domain: str = "real"
     kink: str = ""
     callable: bool = True
@@ -94,12 +94,18 @@ def _extremum(name: str, sympy: str, sign: str, alias: str) -> Function:
     def partials(arity: int) -> tuple[str, ...]:
         if arity == 2:
             return tuple(
-                f"where({a} {sign} {b}, 1, where(x == y, 1/2, 0))" for a, b in ("xy", "yx")
+                f"where({b} {sign} {a}, 0, where(x == y, 1/2, 1))" for a, b in ("xy", "yx")
             )
         names = [f"x{i}" for i in range(arity)]
         best = f"{name}({', '.join(names)})"
         ties = " + ".join(f"where({x} == {best}, 1, 0)" for x in names)
-        return tuple(f"where({x} == {best}, 1/({ties}), 0)" for x in names)
+        return tuple(f"where({x} != {best}, 0, 1/({ties}))" for x in names)
+
+    def textbook(arity: int) -> tuple[str, ...]:
+        if arity > 2:
+            return partials(arity)
+        ahead, behind = ("x", "y") if sign == ">" else ("y", "x")
+        return (f"heaviside({ahead} - {behind})", f"heaviside({behind} - {ahead})")
 
     return Function(
         name,
@@ -110,6 +116,7 @@ def _extremum(name: str, sympy: str, sign: str, alias: str) -> Function:
         aliases=(alias,),
         partials=partials,
         why="SymPy differentiates with Heaviside, whose derivative is DiracDelta",
+        textbook=textbook,
         kink="ties share equally; NaN in any operand gives NaN",
     )
 
@@ -300,7 +307,7 @@ _ROWS: tuple[Function, ...] = (
         kernel="absolute",
         sympy="Abs",
         aliases=("fabs",),
-        partials=("where(x > 0, 1, where(x < 0, -1, 0))",),
+        partials=("where(x == 0, 0, where(x > 0, 1, -1))",),
         why="selected and not multiplied, so that an infinite cotangent at 0 gives 0",
         textbook=("sign(x)",),
         kink="0 at 0",
@@ -420,6 +427,7 @@ _ROWS: tuple[Function, ...] = (
         lambda sp, x: sp.Max(x, 0, evaluate=False),
         partials=("where(x > 0, 1, 0)",),
         why="PyTorch's convention; SymPy gives Heaviside",
+        textbook=("heaviside(x)",),
         kink="0 at 0",
     ),
     _defined(

@@ -1,0 +1,147 @@
+"""Derivatives that are selected, not masked.
+
+An adjoint or a tangent on a branch of ``where`` counts only where the branch is taken. It is
+carried as a pair of a guard and a value: where the guard holds the derivative is the value,
+elsewhere it is 0 and the value means nothing (it may be inf or NaN there). The selection
+happens last, when the pair is used, so the branch that is not taken never poisons: nothing
+is ever multiplied by a 0 that stands for "not taken".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ..graph.algebra import exact
+from ..graph.node import Builder, Node
+
+__all__ = ["Guarded", "combine", "scale", "select"]
+
+
+class Guarded(NamedTuple):
+    """A derivative with the conditions under which it counts; all of them must hold."""
+
+    guard: tuple[Node, ...]
+    value: Node
+
+
+def select(b: Builder, term: Guarded) -> Node:
+    """Return the derivative as one node: the value under its guard, else 0."""
+    if not term.guard:
+        return term.value
+    return b.apply("where", _all(b, term.guard), term.value, b.number(0))
+
+
+def _all(b: Builder, conditions: tuple[Node, ...]) -> Node:
+    result, *rest = conditions
+    for condition in rest:
+        result = b.apply("and", result, condition)
+    return result
+
+
+def scale(b: Builder, term: Guarded, partial: Node) -> Guarded | None:
+    """Return the derivative times a local partial, None if the partial is 0.
+
+    A partial that is itself a ``where`` (a kink, a branch) selects instead of multiplying.
+    """
+    scaled = _times(b, term.value, partial)
+    return None if scaled is None else Guarded(term.guard + scaled.guard, scaled.value)
+
+
+def _times(b: Builder, value: Node, partial: Node) -> Guarded | None:
+    if exact(partial) == 0:
+        return None
+    if partial.op != "where":
+        return Guarded((), _product(b, value, partial))
+    condition, yes, no = partial.operands
+    opposite = b.apply("not", condition)
+    first, second = _times(b, value, yes), _times(b, value, no)
+    if first is None:
+        return None if second is None else Guarded((opposite, *second.guard), second.value)
+    if second is None:
+        return Guarded((condition, *first.guard), first.value)
+    chosen = b.apply("where", condition, first.value, second.value)
+    if not first.guard and not second.guard:
+        return Guarded((), chosen)
+    either = b.apply(
+        "or",
+        _all(b, (condition, *first.guard)),
+        _all(b, (opposite, *second.guard)),
+    )
+    return Guarded((either,), chosen)
+
+
+def _product(b: Builder, value: Node, partial: Node) -> Node:
+    """Return value*partial; a partial 1/q divides, which rounds once instead of twice."""
+    if partial.op == "neg":
+        return b.apply("neg", _product(b, value, partial.operands[0]))
+    if partial.op == "div" and exact(partial.operands[0]) == 1:
+        return b.apply("div", value, partial.operands[1])
+    return b.apply("mul", value, partial)
+
+
+def combine(b: Builder, terms: Iterable[Guarded]) -> Guarded | None:
+    """Return the sum of derivatives; None if there are none.
+
+    Terms under the same guard are added; the two sides of one condition become one
+    ``where``; only what remains is selected and added.
+    """
+    groups: dict[tuple[Node, ...], Node] = {}
+    for term in terms:
+        _accumulate(b, groups, term.guard, term.value)
+    if not groups:
+        return None
+    if len(groups) > 1:
+        _join_sides(b, groups)
+    (guard, value), *rest = groups.items()
+    for other_guard, other_value in rest:
+        guard, value = _either(b, guard, value, other_guard, other_value)
+    return Guarded(guard, value)
+
+
+def _accumulate(
+    b: Builder, groups: dict[tuple[Node, ...], Node], guard: tuple[Node, ...], value: Node
+) -> None:
+    known = groups.get(guard)
+    groups[guard] = value if known is None else b.apply("add", known, value)
+
+
+def _join_sides(b: Builder, groups: dict[tuple[Node, ...], Node]) -> None:
+    """Replace the derivatives on both sides of one condition by a single ``where``."""
+    pending = sorted((guard for guard in groups if guard), key=len)
+    while pending:
+        guard = pending.pop()
+        if guard not in groups:
+            continue
+        *outer, condition = guard
+        sibling = (*outer, b.apply("not", condition))
+        if sibling not in groups or sibling == guard:
+            continue
+        yes, no = groups.pop(guard), groups.pop(sibling)
+        merged = tuple(outer)
+        _accumulate(b, groups, merged, b.apply("where", condition, yes, no))
+        if merged:
+            pending.append(merged)
+            pending.sort(key=len)
+
+
+def _either(
+    b: Builder,
+    guard: tuple[Node, ...],
+    value: Node,
+    other_guard: tuple[Node, ...],
+    other_value: Node,
+) -> tuple[tuple[Node, ...], Node]:
+    """Add two derivatives under different guards."""
+    shared = 0
+    for one, two in zip(guard, other_guard, strict=False):
+        if one is not two:
+            break
+        shared += 1
+    common, mine, theirs = guard[:shared], guard[shared:], other_guard[shared:]
+    total = b.apply(
+        "add", select(b, Guarded(mine, value)), select(b, Guarded(theirs, other_value))
+    )
+    if not mine or not theirs:
+        return common, total
+    return (*common, b.apply("or", _all(b, mine), _all(b, theirs))), total

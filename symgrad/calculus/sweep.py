@@ -1,0 +1,231 @@
+"""The reverse and the forward sweep over a Graph.
+
+Both are one loop over the nodes in topological order (Griewank and Walther, Evaluating
+Derivatives, 2nd ed., sections 3.1 and 3.2) and yield nodes of the same Builder, so the
+derivative shares with the value whatever it can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from ..graph.algebra import exact
+from ..graph.lower import instantiate
+from ..graph.node import BOOLEAN, Builder, Node, ancestors
+from .guarded import Guarded, combine, scale, select
+from .rules import Style, partial
+
+__all__ = ["adjoints", "closed_form", "tangents"]
+
+
+def adjoints(
+    b: Builder,
+    seeds: Sequence[tuple[Node, Node]],
+    targets: Sequence[Node],
+    *,
+    style: Style = "kernel",
+    stop: Collection[Node] = (),
+    labels: dict[Node, str] | None = None,
+    pointwise: bool = False,
+) -> list[Node]:
+    """Return the adjoint of every target by the reverse sweep.
+
+    The adjoint of t is the derivative by t of the sum, over all points, of seed*output. It
+    has the axes of t: contributions that vary over more are summed.
+
+    Args:
+        b: the Builder of the nodes.
+        seeds: pairs of an output and its cotangent.
+        targets: inputs, steps or any other nodes.
+        style: which form of the local partials to use.
+        stop: nodes behind which the sweep does not look.
+        pointwise: differentiate at every point by itself, without sums over points; the
+            outputs must not contain reductions.
+        labels: receives the names ``x_bar`` of the adjoints of inputs and steps.
+    """
+    order = ancestors((output for output, _ in seeds), stop)
+    active = _dependent(order, targets, stop)
+    terms: dict[Node, list[Guarded]] = {}
+    for output, seed in seeds:
+        terms.setdefault(output, []).append(Guarded((), seed))
+    wanted = set(targets)
+    barrier = set(stop)
+    found: dict[Node, Node] = {}
+    statement, fresh = b.statement, len(b)
+    for node in reversed(order):
+        if node not in active:
+            continue
+        b.statement, b.span = node.statement, node.span
+        term = combine(b, terms.pop(node, ()))
+        if term is None:
+            continue
+        if labels is not None and node.op in ("step", "input"):
+            adjoint = select(b, term) if node in wanted else term.value
+            if adjoint.index >= fresh:
+                labels.setdefault(adjoint, f"{node.payload}_bar")
+        if node in wanted:
+            found[node] = select(b, term)
+        if node in barrier:
+            continue
+        for operand, contribution in _pull_back(b, node, term, active, style):
+            surplus = node.axes & ~operand.axes
+            if surplus and not pointwise:
+                contribution = Guarded((), b.reduce(select(b, contribution), surplus))
+            terms.setdefault(operand, []).append(contribution)
+    b.statement, b.span = statement, None
+    zero = b.number(0)
+    return [found.get(target, zero) for target in targets]
+
+
+def _dependent(
+    order: Sequence[Node], targets: Sequence[Node], stop: Collection[Node]
+) -> set[Node]:
+    """Return the targets and all nodes that vary with one of them."""
+    active = set(targets)
+    barrier = set(stop)
+    for node in order:
+        if node in active or node in barrier:
+            continue
+        for operand in node.operands:
+            if operand in active and node.op not in BOOLEAN:
+                active.add(node)
+                break
+    return active
+
+
+def _pull_back(
+    b: Builder, node: Node, term: Guarded, active: set[Node], style: Style
+) -> list[tuple[Node, Guarded]]:
+    """Return what the adjoint of a node contributes to each of its operands."""
+    op, operands = node.op, node.operands
+    if op in ("step", "broadcast", "reduce"):
+        return [(operands[0], term)]
+    if op == "where":
+        condition, yes, no = operands
+        sides = ((yes, condition), (no, b.apply("not", condition)))
+        return [
+            (branch, Guarded((*term.guard, side), term.value))
+            for branch, side in sides
+            if branch in active
+        ]
+    if op == "div" and style == "kernel":
+        return _pull_back_quotient(b, node, term, active)
+    contributions = []
+    for position, operand in enumerate(operands):
+        if operand not in active:
+            continue
+        template = partial(op, len(operands), position, style)
+        if template is None:
+            continue
+        contribution = scale(b, term, instantiate(b, template, operands)[0])
+        if contribution is not None:
+            contributions.append((operand, contribution))
+    return contributions
+
+
+def _pull_back_quotient(
+    b: Builder, node: Node, term: Guarded, active: set[Node]
+) -> list[tuple[Node, Guarded]]:
+    """Return the contributions of z = x/y: z_bar/y to x, and -z*(z_bar/y) to y."""
+    above, below = node.operands
+    quotient = b.apply("div", term.value, below)
+    contributions = []
+    if above in active:
+        contributions.append((above, Guarded(term.guard, quotient)))
+    if below in active:
+        value = b.apply("neg", b.apply("mul", quotient, node))
+        contributions.append((below, Guarded(term.guard, value)))
+    return contributions
+
+
+def tangents(
+    b: Builder,
+    seeds: Mapping[Node, Node],
+    outputs: Sequence[Node],
+    *,
+    style: Style = "kernel",
+) -> list[Node]:
+    """Return the tangent of every output by the forward sweep.
+
+    Args:
+        b: the Builder of the nodes.
+        seeds: the tangent of every node that varies; it overrides the node's own.
+        outputs: the nodes whose tangents are wanted.
+        style: which form of the local partials to use.
+    """
+    found: dict[Node, Guarded] = {node: Guarded((), seed) for node, seed in seeds.items()}
+    statement = b.statement
+    for node in ancestors(outputs):
+        if node in found or node.op in BOOLEAN:
+            continue
+        b.statement, b.span = node.statement, node.span
+        term = combine(b, _push_forward(b, node, found, style))
+        if term is not None:
+            found[node] = term
+    b.statement, b.span = statement, None
+    zero = b.number(0)
+    return [select(b, found[output]) if output in found else zero for output in outputs]
+
+
+def _push_forward(
+    b: Builder, node: Node, found: Mapping[Node, Guarded], style: Style
+) -> list[Guarded]:
+    """Return what the tangents of the operands contribute to that of a node."""
+    op, operands = node.op, node.operands
+    if op in ("step", "broadcast"):
+        return [found[operands[0]]] if operands[0] in found else []
+    if op == "reduce":
+        if operands[0] not in found:
+            return []
+        return [
+            Guarded(
+                (), b.reduce(select(b, found[operands[0]]), operands[0].axes & ~node.axes)
+            )
+        ]
+    if op == "where":
+        condition, yes, no = operands
+        sides = ((yes, condition), (no, b.apply("not", condition)))
+        return [
+            Guarded((side, *found[branch].guard), found[branch].value)
+            for branch, side in sides
+            if branch in found
+        ]
+    terms = []
+    for position, operand in enumerate(operands):
+        if operand not in found:
+            continue
+        template = partial(op, len(operands), position, style)
+        if template is None:
+            continue
+        term = scale(b, found[operand], instantiate(b, template, operands)[0])
+        if term is not None:
+            terms.append(term)
+    return terms
+
+
+def closed_form(b: Builder, output: Node, target: Node) -> Node:
+    """Return the derivative of one node by another for reading, steps kept as names.
+
+    The sweep goes statement by statement: the partials of a statement by the names in it
+    are formed first and multiplied by its adjoint once, so a chain of statements gives a
+    product as long as the chain and not one that doubles at every statement.
+    """
+    order = ancestors([output])
+    leaves = {node for node in order if node.op in ("step", "input")}
+    active = _dependent(order, [target], ())
+    total: dict[Node, Node] = {output: b.number(1)}
+    for node in sorted({output} | (leaves & active), key=lambda node: -node.index):
+        if node is target or node.op == "input" or node not in total:
+            continue
+        value = node.operands[0] if node.op == "step" else node
+        below = [leaf for leaf in ancestors([value], leaves) if leaf in leaves & active]
+        local = adjoints(b, [(value, b.number(1))], below, style="textbook", stop=below)
+        for leaf, factor in zip(below, local, strict=True):
+            if exact(factor) == 0:
+                continue
+            contribution = b.apply("mul", total[node], factor)
+            known = total.get(leaf)
+            total[leaf] = (
+                contribution if known is None else b.apply("add", known, contribution)
+            )
+    return total.get(target, b.number(0))

@@ -1,0 +1,276 @@
+"""Transformations of a Graph into the Graph of a derivative.
+
+Every transformation is a value: it can be stored, compared, pickled and composed. Applying
+one takes a Graph with the packing of its results and gives the same for the derivative.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from ..errors import ArgumentError, suggestion
+from ..graph.node import Builder, Graph, Node, Output
+from .sweep import adjoints, tangents
+
+__all__ = [
+    "Block",
+    "Gradient",
+    "Hessian",
+    "Jacobian",
+    "Packing",
+    "Pullback",
+    "Pushforward",
+    "Transform",
+]
+
+
+class Block(NamedTuple):
+    """Consecutive outputs laid out in an array.
+
+    Attributes:
+        start: number of the first output.
+        shape: the axes that the outputs fill, rows first, after the axes of the points; an
+            empty shape is one output as it is.
+    """
+
+    start: int
+    shape: tuple[int, ...] = ()
+
+
+#: How the outputs of a Graph are handed to the caller: a block, or a tuple of packings.
+Packing = Block | tuple["Packing", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """The gradient of the sum of all outputs over all points.
+
+    Attributes:
+        wrt: inputs and steps to differentiate by; None for all inputs.
+        single: the result is one array and not a tuple.
+        value: the outputs come too, before the gradient.
+    """
+
+    wrt: tuple[str, ...] | None = None
+    single: bool = False
+    value: bool = False
+
+    def apply(self, graph: Graph, packing: Packing) -> tuple[Graph, Packing]:
+        """Return the Graph of the gradient."""
+        one = graph.builder.number(1)
+        seeds = [(output.node, one) for output in graph.outputs]
+        return _reverse(graph, packing, seeds, self.wrt, self.single, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Pullback:
+    """The vector-Jacobian product; the cotangents of the outputs are further inputs.
+
+    Attributes: as those of Gradient.
+    """
+
+    wrt: tuple[str, ...] | None = None
+    single: bool = False
+    value: bool = True
+
+    def apply(self, graph: Graph, packing: Packing) -> tuple[Graph, Packing]:
+        """Return the Graph with one cotangent input for each output, after the inputs."""
+        b = graph.builder
+        wrt = self.wrt or _input_names(graph)
+        seeds = []
+        cotangents: list[Node] = []
+        alike = dict(graph.alike)
+        for output in graph.outputs:
+            name = _unused(f"{output.name}_bar", graph, cotangents)
+            cotangent = b.input(name, output.node.axes)
+            cotangents.append(cotangent)
+            alike[name] = output.like
+            seeds.append((output.node, cotangent))
+        wider = replace(graph, inputs=(*graph.inputs, *cotangents), alike=alike)
+        return _reverse(wider, packing, seeds, wrt, self.single, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Pushforward:
+    """The Jacobian-vector product; the tangents of `wrt` are further inputs.
+
+    The result is a pair of the outputs and their tangents.
+    """
+
+    wrt: tuple[str, ...] | None = None
+
+    def apply(self, graph: Graph, packing: Packing) -> tuple[Graph, Packing]:
+        """Return the Graph with one tangent input for each input in `wrt`."""
+        b = graph.builder
+        targets = _targets(graph, self.wrt)
+        seeds: dict[Node, Node] = {}
+        alike = dict(graph.alike)
+        for target, like in zip(targets, graph.like(targets), strict=True):
+            name = _unused(f"{target.payload}_dot", graph, list(seeds.values()))
+            alike[name] = like
+            seeds[target] = b.input(name, target.axes)
+        found = tangents(b, seeds, [output.node for output in graph.outputs])
+        dots = tuple(
+            Output(
+                f"{output.name}_dot", b.broadcast(tangent, output.node.axes), output.like
+            )
+            for output, tangent in zip(graph.outputs, found, strict=True)
+        )
+        inputs = (*graph.inputs, *seeds.values())
+        shifted = _shifted(packing, len(graph.outputs))
+        wider = replace(graph, inputs=inputs, outputs=(*graph.outputs, *dots), alike=alike)
+        return wider, (packing, shifted)
+
+
+@dataclass(frozen=True, slots=True)
+class Jacobian:
+    """The derivative of every output by every name in `wrt`, point by point.
+
+    The result has the shape of the output with one axis more, for `wrt`.
+    """
+
+    wrt: tuple[str, ...] | None = None
+    single: bool = False
+    value: bool = False
+
+    def apply(self, graph: Graph, packing: Packing) -> tuple[Graph, Packing]:
+        """Return the Graph of the Jacobian."""
+        columns = _pointwise(graph, graph.outputs, self.wrt)
+        outputs = tuple(column for row in columns for column in row)
+        shape = () if self.single else (len(columns[0]),)
+        result = _widened(packing, shape)
+        if self.value:
+            return (
+                replace(graph, outputs=(*graph.outputs, *outputs)),
+                (packing, _shifted(result, len(graph.outputs))),
+            )
+        return replace(graph, outputs=outputs), result
+
+
+@dataclass(frozen=True, slots=True)
+class Hessian:
+    """The second derivatives of every output by every two names in `wrt`, point by point.
+
+    The result has the shape of the output with two axes more.
+    """
+
+    wrt: tuple[str, ...] | None = None
+
+    def apply(self, graph: Graph, packing: Packing) -> tuple[Graph, Packing]:
+        """Return the Graph of the Hessian."""
+        rows = _pointwise(graph, graph.outputs, self.wrt)
+        size = len(rows[0])
+        outputs: list[Output] = []
+        for row in rows:
+            for second in _pointwise(graph, row, self.wrt):
+                outputs.extend(second)
+        return replace(graph, outputs=tuple(outputs)), _widened(packing, (size, size))
+
+
+#: Any transformation.
+Transform = Gradient | Pullback | Pushforward | Jacobian | Hessian
+
+
+def _input_names(graph: Graph) -> tuple[str, ...]:
+    return tuple(str(node.payload) for node in graph.inputs)
+
+
+def _unused(wish: str, graph: Graph, more: Sequence[Node]) -> str:
+    """Return a name that no input and no step has."""
+    taken = {node.payload for node in (*graph.inputs, *graph.steps, *more)}
+    while wish in taken:
+        wish += "_"
+    return wish
+
+
+def _targets(graph: Graph, wrt: Sequence[str] | None) -> list[Node]:
+    if wrt is None:
+        return list(graph.inputs)
+    targets = []
+    for name in wrt:
+        node = graph.find(name)
+        if node is None:
+            known = [str(n.payload) for n in (*graph.inputs, *graph.steps)]
+            hint = suggestion(name, known) or f"the names are {', '.join(known)}"
+            raise ArgumentError(f"cannot differentiate by '{name}': {hint}")
+        targets.append(node)
+    return targets
+
+
+def _reverse(
+    graph: Graph,
+    packing: Packing,
+    seeds: Sequence[tuple[Node, Node]],
+    wrt: Sequence[str] | None,
+    single: bool,
+    value: bool,
+) -> tuple[Graph, Packing]:
+    b = graph.builder
+    targets = _targets(graph, wrt)
+    labels = dict(graph.labels)
+    found = adjoints(b, seeds, targets, labels=labels)
+    bars = tuple(
+        Output(f"{target.payload}_bar", _spread(b, adjoint, target), like)
+        for target, adjoint, like in zip(targets, found, graph.like(targets), strict=True)
+    )
+    kept = graph.outputs if value else ()
+    start = len(kept)
+    blocks = tuple(Block(start + k) for k in range(len(bars)))
+    gradient: Packing = blocks[0] if single else blocks
+    outputs = (*kept, *bars)
+    return (
+        replace(graph, outputs=outputs, labels=labels),
+        (packing, gradient) if value else gradient,
+    )
+
+
+def _spread(b: Builder, adjoint: Node, target: Node) -> Node:
+    """Return an adjoint with all axes of its target, a constant one included."""
+    return b.broadcast(adjoint, target.axes)
+
+
+def _pointwise(
+    graph: Graph, outputs: Sequence[Output], wrt: Sequence[str] | None
+) -> list[list[Output]]:
+    """Return the derivatives of every output by every target, without sums over points."""
+    b = graph.builder
+    targets = _targets(graph, wrt)
+    one = b.number(1)
+    reduces = any(node.op == "reduce" for node in graph.nodes())
+    rows: list[list[Output]] = []
+    by_target: list[list[Node]] = []
+    if reduces or len(outputs) > len(targets):
+        nodes = [output.node for output in outputs]
+        by_target = [tangents(b, {target: one}, nodes) for target in targets]
+    for number, output in enumerate(outputs):
+        if by_target:
+            found = [column[number] for column in by_target]
+        else:
+            found = adjoints(b, [(output.node, one)], targets, pointwise=True)
+        rows.append(
+            [
+                Output(
+                    f"{output.name}_{target.payload}",
+                    b.broadcast(node, output.node.axes),
+                    output.like,
+                )
+                for target, node in zip(targets, found, strict=True)
+            ]
+        )
+    return rows
+
+
+def _shifted(packing: Packing, by: int) -> Packing:
+    if isinstance(packing, Block):
+        return Block(packing.start + by, packing.shape)
+    return tuple(_shifted(part, by) for part in packing)
+
+
+def _widened(packing: Packing, shape: tuple[int, ...]) -> Packing:
+    """Replace every output by a block of its derivatives in further axes of `shape`."""
+    if isinstance(packing, Block):
+        return Block(packing.start * math.prod(shape), packing.shape + shape)
+    return tuple(_widened(part, shape) for part in packing)

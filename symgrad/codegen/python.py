@@ -1,0 +1,511 @@
+"""The printer: a schedule becomes one readable Python function for Numba.
+
+The code is flat: at most a few operations on a line, the user's names kept, and the
+statement that a group of lines serves is quoted above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..graph.algebra import exact
+from ..graph.node import BOOLEAN, Graph, Node, ancestors
+from ..language.functions import FUNCTIONS
+from ..language.program import Number
+from .names import Names
+from .schedule import Nest, Section, schedule
+
+__all__ = ["Function", "Parameter", "print_function"]
+
+_ATOM, _POWER, _UNARY, _PRODUCT, _SUM, _RELATION, _NOT, _AND, _OR, _CONDITIONAL = range(10)
+_SIGNS: Mapping[str, tuple[str, int]] = {
+    "add": (" + ", _SUM),
+    "sub": (" - ", _SUM),
+    "mul": ("*", _PRODUCT),
+    "div": ("/", _PRODUCT),
+    "lt": (" < ", _RELATION),
+    "le": (" <= ", _RELATION),
+    "gt": (" > ", _RELATION),
+    "ge": (" >= ", _RELATION),
+    "eq": (" == ", _RELATION),
+    "ne": (" != ", _RELATION),
+    "and": (" and ", _AND),
+    "or": (" or ", _OR),
+}
+_WIDTH = 60
+_UNROLLED = 4
+
+
+class Text(NamedTuple):
+    """A piece of an expression and how tightly it binds (0 is an atom)."""
+
+    code: str
+    binding: int = _ATOM
+
+
+class Parameter(NamedTuple):
+    """One parameter of a kernel: its name, its role, and the axes of an array.
+
+    `role` is "extent", "input" or "output"; a parameter without axes is a number.
+    """
+
+    name: str
+    role: str
+    axes: int
+
+
+@dataclass(slots=True)
+class Function:
+    """A printed kernel.
+
+    Attributes:
+        name: name of the function.
+        source: the ``def`` statement with its body, without decorator.
+        parameters: the parameters in order.
+        returned: names of the outputs without axes, which are returned in this order.
+        written: names of the outputs with axes, in the order of their parameters.
+        primitives: the functions of `symgrad.vmath` that the body calls.
+        aliases: spellings at module level for primitives whose name the user has taken.
+        dtype: "float64" or "float32".
+        passes: how many loop nests it runs over its arrays.
+    """
+
+    name: str
+    source: str
+    parameters: tuple[Parameter, ...]
+    returned: tuple[str, ...]
+    written: tuple[str, ...]
+    primitives: frozenset[str]
+    aliases: dict[str, str]
+    dtype: str
+    passes: int
+
+
+def print_function(graph: Graph, name: str, dtype: str = "float64") -> Function:
+    """Return the kernel that computes the outputs of a Graph.
+
+    Args:
+        graph: what to compute.
+        name: what to call the function.
+        dtype: the floating-point type of the arithmetic, "float64" or "float32".
+    """
+    return _Printer(graph, name, dtype).function()
+
+
+@dataclass(slots=True)
+class _Printer:
+    graph: Graph
+    name: str
+    dtype: str
+    names: Names = field(init=False)
+    lines: list[str] = field(default_factory=list)
+    known: dict[Node, Text] = field(default_factory=dict)
+    uses: dict[Node, int] = field(default_factory=dict)
+    primitives: set[str] = field(default_factory=set)
+    aliases: dict[str, str] = field(default_factory=dict)
+    extents: dict[int, str] = field(default_factory=dict)
+    arrays: dict[Node, str] = field(default_factory=dict)
+    commented: tuple[int, bool] = (-1, True)
+    wishes: dict[Node, str] = field(default_factory=dict)
+    indent: int = 1
+
+    def __post_init__(self) -> None:
+        order = self.graph.nodes()
+        steps = [str(node.payload) for node in order if node.op == "step"]
+        inputs = [str(node.payload) for node in self.graph.inputs]
+        self.names = Names(dict.fromkeys([*inputs, *steps]))
+        self.names.fresh(self.name)
+        self._count_uses(order)
+        self.wishes = dict(self.graph.labels)
+        for output in self.graph.outputs:
+            if not output.node.axes:
+                self.wishes.setdefault(output.node, output.name)
+
+    def function(self) -> Function:
+        """Print everything and collect what the module needs."""
+        plan = schedule(self.graph)
+        every = 0
+        for node in (*self.graph.nodes(), *self.graph.inputs):
+            every |= node.axes
+        axes = [axis for axis in range(every.bit_length()) if every >> axis & 1]
+        for axis in axes:
+            self.extents[axis] = self.names.fresh("n" if len(axes) == 1 else f"n{axis}")
+        parameters = [Parameter(self.extents[axis], "extent", 0) for axis in axes]
+        for node in self.graph.inputs:
+            spelling = self.names.user(str(node.payload))
+            parameters.append(Parameter(spelling, "input", node.axes))
+            if node.axes:
+                self.arrays[node] = spelling
+            else:
+                self.known[node] = Text(spelling)
+        outputs: dict[str, str] = {}
+        for name, node in plan.arrays:
+            outputs[name] = self.names.fresh(f"{name}_out")
+            parameters.append(Parameter(outputs[name], "output", node.axes))
+        self._buffers(plan.buffers, plan.arrays, outputs)
+        for section in plan.sections:
+            self._section(section, outputs)
+        if plan.scalars:
+            self._line(f"return {', '.join(self._results(plan.scalars))}")
+        elif not self.lines:
+            self._line("return")
+        head = f"def {self.name}({', '.join(parameter.name for parameter in parameters)}):"
+        return Function(
+            self.name,
+            "\n".join([head, *self.lines]) + "\n",
+            tuple(parameters),
+            tuple(name for name, _ in plan.scalars),
+            tuple(name for name, _ in plan.arrays),
+            frozenset(self.primitives),
+            dict(sorted(self.aliases.items())),
+            self.dtype,
+            sum(len(section.nests) for section in plan.sections),
+        )
+
+    # Structure
+
+    def _line(self, text: str) -> None:
+        self.lines.append("    " * self.indent + text)
+
+    def _buffers(
+        self, buffers: list[Node], arrays: list[tuple[str, Node]], outputs: dict[str, str]
+    ) -> None:
+        """Give every reduction that still varies an array: its own output or a new one."""
+        for node in buffers:
+            size = "*".join(self._sizes(node.axes))
+            for name, output in arrays:
+                if output is node:
+                    self.arrays[node] = outputs[name]
+                    self._line(f"{outputs[name]}[:] = 0.0")
+                    break
+            else:
+                self.arrays[node] = self.names.fresh("total")
+                self._line(f"{self.arrays[node]} = np.zeros({size})")
+
+    def _sizes(self, mask: int) -> list[str]:
+        return [name for axis, name in self.extents.items() if mask >> axis & 1]
+
+    def _results(self, scalars: list[tuple[str, Node]]) -> list[str]:
+        """Return the texts of the returned outputs, long ones on a line of their own."""
+        texts: list[str] = []
+        for name, node in scalars:
+            text = self._expression(node)
+            if not text.code.replace(".", "_").isalnum() and not text.code.isidentifier():
+                self._comment(node)
+                wish = self.names.fresh(name)
+                self._line(f"{wish} = {text.code}")
+                text = self.known[node] = Text(wish)
+            texts.append(text.code)
+        return texts
+
+    def _section(self, section: Section, outputs: dict[str, str]) -> None:
+        inside = [node for nest in section.nests for level in nest.bodies for node in level]
+        self._statements(section.scalars, {_source(o) for n in inside for o in n.operands})
+        for nest in section.nests:
+            self._nest(nest, outputs)
+
+    def _count_uses(self, order: list[Node]) -> None:
+        """Count how often each value is printed: by its users, and by what they repeat."""
+        for node in order:
+            repeats = 1
+            if node.op in _SIGNS and _SIGNS[node.op][1] == _RELATION:
+                repeats = 2
+            elif node.op == "pow":
+                exponent = exact(node.operands[1])
+                repeats = 1 if exponent is None or exponent.denominator != 1 else 2
+            for operand in node.operands:
+                source = _source(operand)
+                self.uses[source] = self.uses.get(source, 0) + repeats
+        for output in self.graph.outputs:
+            source = _source(output.node)
+            self.uses[source] = self.uses.get(source, 0) + 1
+
+    def _nest(self, nest: Nest, outputs: dict[str, str]) -> None:
+        inside = {node: depth for depth, level in enumerate(nest.bodies) for node in level}
+        forced = self._crossing(nest, inside)
+        outer = dict(self.known)
+        taken = self.names.mark()
+        for level in nest.totals:
+            for node in level:
+                if not node.axes:
+                    name = self.names.fresh("total")
+                    taken.add(name)
+                    self._line(f"{name} = 0.0")
+                    outer[node] = self.known[node] = Text(name)
+        counters: dict[int, str] = {}
+        indent = self.indent
+        for depth, axis in enumerate(nest.axes):
+            counters[axis] = self.names.fresh("i" if len(nest.axes) == 1 else f"i{axis}")
+            self._line(f"for {counters[axis]} in range({self.extents[axis]}):")
+            self.indent += 1
+            self.commented = (-1, True)
+            self._loads(nest.bodies[depth], nest, depth, counters)
+            self._statements(nest.bodies[depth], forced)
+            self._roots(nest, depth, counters, outputs)
+        self.indent = indent
+        self.commented = (-1, True)
+        self.known = outer
+        self.names.release(taken)
+
+    def _crossing(self, nest: Nest, inside: dict[Node, int]) -> set[Node]:
+        """Return the nodes of outer loops that inner loops use: they must have a name."""
+        return {
+            _source(operand)
+            for node, depth in inside.items()
+            for operand in node.operands
+            if inside.get(_source(operand), depth) < depth
+        }
+
+    def _loads(
+        self, body: list[Node], nest: Nest, depth: int, counters: dict[int, str]
+    ) -> None:
+        """Read the elements of arrays that this loop level needs first."""
+        needed = [node for node in body if node.op == "input"]
+        for level in range(depth, len(nest.bodies)):
+            roots = nest.bodies[level] + [t.operands[0] for t in nest.totals[level]]
+            roots += [node for _, node in nest.stores[level]]
+            for node in roots:
+                for source in (node, *node.operands):
+                    if (
+                        source.op == "reduce"
+                        and source.axes
+                        and source not in self.known
+                        and nest.depth(source.axes) == depth
+                        and source not in needed
+                    ):
+                        needed.append(source)
+        for node in needed:
+            base = self.arrays[node]
+            name = self.names.fresh(f"{base}_{counters[nest.axes[depth]]}")
+            self._line(f"{name} = {base}[{self._position(node.axes, counters)}]")
+            self.known[node] = Text(name)
+
+    def _position(self, mask: int, counters: dict[int, str]) -> str:
+        """Return the flat position of an element, rows first."""
+        axes = [axis for axis in self.extents if mask >> axis & 1]
+        text = counters[axes[0]]
+        for axis in axes[1:]:
+            text = f"({text})" if "+" in text else text
+            text = f"{text}*{self.extents[axis]} + {counters[axis]}"
+        return text
+
+    def _roots(
+        self, nest: Nest, depth: int, counters: dict[int, str], outputs: dict[str, str]
+    ) -> None:
+        for node in nest.totals[depth]:
+            value = self._expression(node.operands[0]).code
+            if node.axes:
+                target = f"{self.arrays[node]}[{self._position(node.axes, counters)}]"
+            else:
+                target = self.known[node].code
+            self._line(f"{target} += {value}")
+        for name, node in nest.stores[depth]:
+            if self.arrays.get(node) == outputs[name]:
+                continue
+            if _source(node) not in self.known:
+                self._comment(node)
+            target = f"{outputs[name]}[{self._position(node.axes, counters)}]"
+            self._line(f"{target} = {self._expression(node).code}")
+
+    # Statements
+
+    def _statements(self, nodes: list[Node], forced: set[Node] | None = None) -> None:
+        """Print the nodes that need a line of their own; the others go where they are used."""
+        for node in nodes:
+            if node in self.known or node.op in ("input", "number", "constant", "truth"):
+                continue
+            if node.op == "broadcast":
+                continue
+            named = (
+                node.op == "step"
+                or node in self.wishes
+                or self.uses.get(node, 0) > 1
+                or (forced is not None and node in forced)
+                or self._too_long(node)
+            )
+            if named:
+                self._assign(node)
+
+    def _too_long(self, node: Node) -> bool:
+        if node.op == "where":
+            return True
+        length = 0
+        for operand in node.operands:
+            length += len(self._expression(operand).code)
+        return length > _WIDTH
+
+    def _assign(self, node: Node) -> None:
+        if node.op == "step":
+            text = self._expression(node.operands[0])
+            name = self.names.user(str(node.payload))
+        else:
+            text = self._expression(node)
+            wish = "c" if node.op in BOOLEAN else "t"
+            name = self.names.fresh(self.wishes.get(node, wish))
+        self._comment(node)
+        self._line(f"{name} = {text.code}")
+        self.known[node] = Text(name)
+
+    def _comment(self, node: Node) -> None:
+        """Quote the statement that the next lines serve, once."""
+        adjoint = node.index >= self.graph.primal
+        place = (node.statement, adjoint)
+        if node.statement < 0 or place == self.commented:
+            return
+        self.commented = place
+        quoted = self.graph.statements[node.statement]
+        if quoted:
+            self._line(f"# {'derivatives of ' if adjoint else ''}{quoted}")
+
+    # Expressions
+
+    def _expression(self, node: Node) -> Text:
+        """Return the text of a node; operands without a name are printed inside."""
+        known = self.known.get(node)
+        if known is not None:
+            return known
+        if node.op == "broadcast":
+            return self._expression(node.operands[0])
+        printer = _PRINTERS.get(node.op)
+        text = printer(self, node) if printer is not None else self._call(node)
+        if node.op in ("number", "constant", "extent"):
+            self.known[node] = text
+        return text
+
+    def _infix(self, node: Node) -> Text:
+        sign, binding = _SIGNS[node.op]
+        left, right = (self._expression(operand) for operand in node.operands)
+        tight_right = binding in (_SUM, _PRODUCT, _RELATION)
+        left_code = _wrapped(left, binding + (binding == _RELATION) * -1)
+        right_code = _wrapped(right, binding - 1 if tight_right else binding)
+        return Text(f"{left_code}{sign}{right_code}", binding)
+
+    def _negative(self, node: Node) -> Text:
+        return Text(f"-{_wrapped(self._expression(node.operands[0]), _UNARY)}", _UNARY)
+
+    def _not(self, node: Node) -> Text:
+        return Text(f"not {_wrapped(self._expression(node.operands[0]), _NOT)}", _NOT)
+
+    def _number(self, node: Node) -> Text:
+        value = float(node.payload) if isinstance(node.payload, Number) else 0.0
+        if value != value:
+            text = Text("math.nan")
+        elif value in (float("inf"), float("-inf")):
+            text = Text("math.inf") if value > 0 else Text("-math.inf", _UNARY)
+        else:
+            text = Text(repr(value), _UNARY if value < 0 else _ATOM)
+        return self._typed(text)
+
+    def _typed(self, text: Text) -> Text:
+        return text if self.dtype == "float64" else Text(f"np.float32({text.code})")
+
+    def _constant(self, node: Node) -> Text:
+        return self._typed(Text(f"math.{node.payload}"))
+
+    def _truth(self, node: Node) -> Text:
+        return Text("True" if node.payload else "False")
+
+    def _extent(self, node: Node) -> Text:
+        sizes = "*".join(self._sizes(int(node.payload)))  # type: ignore[arg-type]
+        return self._typed(Text(f"float({sizes})"))
+
+    def _power(self, node: Node) -> Text:
+        base, exponent = node.operands
+        value = exact(exponent)
+        if value is None or value.denominator != 1:
+            return self._call(node)
+        text = self._expression(base)
+        power = abs(value.numerator)
+        if text.code.isidentifier() and power <= _UNROLLED:
+            product = "*".join([text.code] * power)
+            if power == _UNROLLED:
+                product = f"({text.code}*{text.code})*({text.code}*{text.code})"
+            if value > 0:
+                return Text(product, _PRODUCT)
+            return Text(f"{self._one()}/({product})", _PRODUCT)
+        return Text(f"{self._primitive('integer_power')}({text.code}, {value.numerator})")
+
+    def _one(self) -> str:
+        return self._typed(Text("1.0")).code
+
+    def _call(self, node: Node) -> Text:
+        arguments = [self._expression(operand).code for operand in node.operands]
+        primitive = self._primitive(FUNCTIONS[node.op].kernel)
+        text = f"{primitive}({', '.join(arguments[:2])})"
+        for argument in arguments[2:]:
+            text = f"{primitive}({text}, {argument})"
+        return Text(text)
+
+    def _primitive(self, name: str) -> str:
+        """Return how to call a primitive; the user's variable of the same name goes first."""
+        self.primitives.add(name)
+        if name in self.names and name not in self.aliases:
+            self.aliases[name] = self.names.fresh(f"{name}_function")
+        return self.aliases.get(name, name)
+
+    def _where(self, node: Node) -> Text:
+        """Print a selection; a NaN in the condition gives NaN."""
+        condition, yes, no = node.operands
+        test = _wrapped(self._expression(condition), _OR)
+        first = _wrapped(self._expression(yes), _OR)
+        second = _wrapped(self._expression(no), _OR)
+        ordered = " and ".join(f"{name} == {name}" for name in self._compared(condition))
+        nan = self._typed(Text("math.nan")).code
+        if not ordered:
+            return Text(f"{first} if {test} else {second}", _CONDITIONAL)
+        return Text(
+            f"({first} if {test} else {second}) if {ordered} else {nan}", _CONDITIONAL
+        )
+
+    def _compared(self, condition: Node) -> list[str]:
+        """Return the texts of all values that a condition compares, literals left out."""
+        names: dict[str, None] = {}
+        for node in ancestors([condition]):
+            if (
+                node.op in _SIGNS
+                and _SIGNS[node.op][1] == _RELATION
+                and self._within(node, condition)
+            ):
+                for operand in node.operands:
+                    if operand.op not in ("number", "constant", "extent"):
+                        names[_wrapped(self._expression(operand), _SUM)] = None
+        return list(names)
+
+    @staticmethod
+    def _within(relation: Node, condition: Node) -> bool:
+        """Tell whether a relation belongs to a condition by and, or, not alone."""
+        pending = [condition]
+        while pending:
+            node = pending.pop()
+            if node is relation:
+                return True
+            if node.op in ("and", "or", "not"):
+                pending.extend(node.operands)
+        return False
+
+
+def _source(node: Node) -> Node:
+    """Return what a node prints as: a broadcast prints as its operand."""
+    while node.op == "broadcast":
+        node = node.operands[0]
+    return node
+
+
+def _wrapped(text: Text, binding: int) -> str:
+    """Return the code in parentheses unless it binds at least as tightly as needed."""
+    return text.code if text.binding <= binding else f"({text.code})"
+
+
+_PRINTERS: Mapping[str, Callable[[_Printer, Node], Text]] = {
+    **{op: _Printer._infix for op in _SIGNS},
+    "neg": _Printer._negative,
+    "not": _Printer._not,
+    "number": _Printer._number,
+    "constant": _Printer._constant,
+    "truth": _Printer._truth,
+    "extent": _Printer._extent,
+    "pow": _Printer._power,
+    "where": _Printer._where,
+}

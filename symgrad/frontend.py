@@ -1,0 +1,103 @@
+"""The front door: every kind of source becomes a Function."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from .errors import UnsupportedError
+from .function import Function
+from .language.parse import Limits, parse, parse_mapping
+from .language.program import Program
+
+__all__ = ["compile", "read_program"]
+
+_PRINTED = 400
+
+
+def compile(  # noqa: A001
+    source: Any,
+    *,
+    inputs: Sequence[Any] | None = None,
+    outputs: Sequence[str] | None = None,
+    limits: Limits | None = None,
+) -> Function:
+    """Return the Function of a formula.
+
+    Nothing that is passed as text is ever executed, and nothing is compiled to machine
+    code before the function is called.
+
+    Args:
+        source: the formula: text such as ``"z = y*log(x) + sin(y)"``, with named steps
+            ``"u = x + y; z = u**2"`` or with a header ``"f(x, y) = ..."``; a mapping from
+            names to formulas; a SymPy expression, equation, list or Matrix; or a Python
+            function of tensors, which is traced.
+        inputs: names of the arguments in order. The default is the header, else the order
+            of first appearance in text, else sorted by name.
+        outputs: names of the results; the last statement if None.
+        limits: sizes beyond which text is refused.
+
+    Raises:
+        FormulaError: the text is not a formula; the error shows the place.
+        UnsupportedError: an object that has no meaning as a real formula.
+
+    >>> compile("z = y*log(x) + sin(y)")
+    <symgrad.Function z(x, y)>
+    """
+    return Function(read_program(source, inputs=inputs, outputs=outputs, limits=limits))
+
+
+def read_program(
+    source: Any,
+    *,
+    inputs: Sequence[Any] | None = None,
+    outputs: Sequence[str] | None = None,
+    limits: Limits | None = None,
+) -> Program:
+    """Return the Program of a formula in any of the forms that `compile` takes."""
+    bounds = limits or Limits()
+    if isinstance(source, str):
+        return parse(source, inputs=inputs, outputs=outputs, limits=bounds)
+    if isinstance(source, Program):
+        return source
+    if isinstance(source, Mapping) and all(
+        isinstance(value, str | int | float) for value in source.values()
+    ):
+        return parse_mapping(source, inputs=inputs, outputs=outputs, limits=bounds)
+    if _is_sympy(source):
+        return _read_sympy(source, inputs, outputs)
+    if callable(source):
+        from .tensor.trace import trace
+
+        return trace(source, inputs=inputs)
+    raise UnsupportedError(
+        f"cannot compile {type(source).__name__}: expected text, a mapping, "
+        "a SymPy expression or a function of tensors"
+    )
+
+
+def _is_sympy(source: Any) -> bool:
+    """Tell whether a source holds SymPy objects, without importing SymPy for it."""
+    sympy = sys.modules.get("sympy")
+    if sympy is None:
+        return False
+    if isinstance(source, Mapping | list | tuple):
+        return True
+    return isinstance(source, sympy.Basic | sympy.MatrixBase)
+
+
+def _read_sympy(
+    source: Any, inputs: Sequence[Any] | None, outputs: Sequence[str] | None
+) -> Program:
+    from .language.from_sympy import read
+
+    program = read(source, inputs=inputs, outputs=outputs)
+    text = ""
+    if len(program.instructions) < _PRINTED:
+        pairs = source.items() if isinstance(source, Mapping) else [(None, source)]
+        text = "; ".join(
+            f"{k} = {v}" if k is not None else " ".join(str(v).split()) for k, v in pairs
+        )
+    return replace(program, text=text)

@@ -1,0 +1,573 @@
+"""Function, what `compile` returns, and the transformations that make new ones of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from . import compiler
+from .calculus.sweep import closed_form
+from .calculus.transform import (
+    Block,
+    Gradient,
+    Hessian,
+    Jacobian,
+    Packing,
+    Pullback,
+    Pushforward,
+    Transform,
+)
+from .compiler import Variant
+from .errors import ArgumentError, ShapeError, suggestion
+from .graph.count import operations
+from .graph.node import Graph
+from .language.program import Program
+from .runtime import arrays
+from .runtime.kernel import Kernel
+
+__all__ = [
+    "Function",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "value_and_grad",
+    "vjp",
+]
+
+Value = Any  # a number or an array
+
+_NUMBERS = frozenset({float, int})
+
+
+class _Compiled(NamedTuple):
+    kernel: Kernel
+    packing: Packing
+
+
+class Function:
+    """A formula that can be called, differentiated, read and saved.
+
+    Call it with numbers or arrays, by position or by name; arrays broadcast as in NumPy,
+    and the result has the broadcast shape of all arguments and the dtype that NumPy would
+    give (float64, or float32 when all arrays are). Kernels are generated and compiled when
+    they are first needed: calling generates no gradient code.
+
+    >>> import symgrad as sg
+    >>> f = sg.compile("u = x + y; z = u**2")
+    >>> f
+    <symgrad.Function z(x, y) with step u>
+    >>> float(f(2.0, 3.0)), [float(g) for g in sg.grad(f)(2.0, 3.0)]
+    (25.0, [10.0, 10.0])
+    >>> f.derivative("u")
+    2*u
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        transforms: tuple[Transform, ...] = (),
+        names: list[str] | None = None,
+    ) -> None:
+        """Wrap a Program and the transformations to apply to it."""
+        self._program = program
+        self._transforms = transforms
+        self._extra = _extra_inputs(program, transforms)
+        self._inputs = program.inputs + self._extra
+        self._names = [] if names is None else names
+        self._compiled: dict[Variant, _Compiled] = {}
+        self._scalar: Any = None
+        self._lock = threading.RLock()
+
+    # What it is
+
+    @property
+    def program(self) -> Program:
+        """The Program behind the function."""
+        return self._program
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the arguments in order."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the results of the formula."""
+        return tuple(name for name, _ in self._program.outputs)
+
+    @property
+    def intermediates(self) -> tuple[str, ...]:
+        """Names of the steps that are not outputs."""
+        return self._program.intermediates
+
+    @property
+    def kernels(self) -> list[str]:
+        """Names of the kernels generated so far for this formula."""
+        return list(self._names)
+
+    def __repr__(self) -> str:
+        outputs = ", ".join(self.outputs[:5]) + (", ..." if len(self.outputs) > 5 else "")
+        if not self._program.single:
+            outputs = f"({outputs})"
+        what = f"{outputs}({', '.join(self._inputs)})"
+        steps = self.intermediates
+        if steps:
+            shown = ", ".join(steps[:8]) + (", ..." if len(steps) > 8 else "")
+            what += f" with step{'s' if len(steps) > 1 else ''} {shown}"
+        if self._transforms:
+            what = f"{compiler.kernel_name(self._transforms)} of {what}"
+        return f"<symgrad.Function {what}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as data; the kernels are generated again, or come from the cache."""
+        return (Function, (self._program, self._transforms))
+
+    # Calling
+
+    def __call__(self, *args: Value, out: Any = None, **kwargs: Value) -> Any:
+        """Return the value for numbers or arrays.
+
+        Args:
+            *args: the arguments in the order of `inputs`.
+            out: an array, or a tuple of arrays, that receives the result.
+            **kwargs: the arguments by name.
+
+        Raises:
+            ArgumentError: an argument is missing, unknown or given twice.
+            ShapeError: the shapes do not broadcast, or `out` does not fit.
+            DTypeError: an argument does not consist of real numbers.
+        """
+        if not kwargs and out is None and len(args) == len(self._inputs):
+            if _NUMBERS.issuperset(map(type, args)):
+                return self._call_numbers(args)
+        else:
+            args = self._bind(args, kwargs)
+        for value in args:
+            handler = getattr(type(value), "__symgrad_function__", None)
+            if handler is not None:
+                return handler(self, args)
+        return self._call_arrays(args, out)
+
+    def _call_numbers(self, args: tuple[float, ...]) -> Any:
+        scalar = self._scalar
+        if scalar is None:
+            scalar = self._scalar = self._number_path()
+        try:
+            return scalar(*args)
+        except OverflowError:
+            return self._call_arrays(args, None)
+
+    def _number_path(self) -> Any:
+        """Return a function of plain numbers that packs what the kernel returns."""
+        compiled = self.compiled(Variant((0,) * len(self._program.inputs)))
+        function, packing = compiled.kernel.function, compiled.packing
+        double = np.float64
+        if packing == Block(0):
+            return lambda *args: double(function(*args))
+        if isinstance(packing, tuple) and packing == tuple(
+            Block(k) for k in range(len(packing))
+        ):
+            if len(packing) == 1:
+                return lambda *args: (double(function(*args)),)
+            return lambda *args: tuple(map(double, function(*args)))
+        many = compiled.kernel.returned > 1
+
+        def call(*args: float) -> Any:
+            values = function(*args)
+            return _pack(packing, list(map(double, values if many else (values,))))
+
+        return call
+
+    def _bind(
+        self, args: Sequence[Value], kwargs: Mapping[str, Value]
+    ) -> tuple[Value, ...]:
+        """Return the arguments in order, or say which is missing or too much."""
+        names = self._inputs
+        listed = ", ".join(names) if names else "none"
+        if len(args) > len(names):
+            raise ArgumentError(
+                f"{len(args)} arguments given, but the inputs are {len(names)}: {listed}"
+            )
+        values = dict(zip(names, args, strict=False))
+        for name, value in kwargs.items():
+            if name in values:
+                raise ArgumentError(f"argument '{name}' is given twice")
+            if name not in names:
+                hint = suggestion(name, names) or f"the inputs are {listed}"
+                raise ArgumentError(f"there is no input '{name}': {hint}")
+            values[name] = value
+        missing = [name for name in names if name not in values]
+        if missing:
+            noun = "argument" if len(missing) == 1 else "arguments"
+            raise ArgumentError(
+                f"missing {noun} {', '.join(missing)}: the inputs are {listed}"
+            )
+        return tuple(values[name] for name in names)
+
+    def _call_arrays(self, args: Sequence[Value], out: Any) -> Any:
+        own = len(self._program.inputs)
+        names = self._inputs
+        values = [arrays.operand(v, n) for v, n in zip(args, names, strict=True)]
+        layout = arrays.layout(values[:own], names[:own])
+        dtype = str(arrays.result_dtype(args))
+        everywhere = (1 << len(layout.extents)) - 1
+        kernel, packing = self.compiled(Variant(layout.axes, everywhere, dtype))
+        for position in range(own, len(values)):
+            values[position] = kernel.fit(position, values, names[position])
+        if out is None:
+            return _pack(packing, kernel.run(values, layout))
+        return self._call_into(out, kernel, packing, values, layout)
+
+    def _call_into(
+        self,
+        out: Any,
+        kernel: Kernel,
+        packing: Packing,
+        values: list[Value],
+        layout: arrays.Layout,
+    ) -> Any:
+        """Compute into the arrays that the caller gave."""
+        shapes = kernel.shapes(values)
+        given = out if isinstance(out, tuple) else (out,)
+        if isinstance(packing, Block) and not packing.shape:
+            wanted = [packing]
+        elif isinstance(packing, tuple) and all(
+            isinstance(part, Block) and not part.shape for part in packing
+        ):
+            wanted = [part for part in packing if isinstance(part, Block)]
+        else:
+            raise ShapeError(
+                "out= is for functions whose result is an array or a tuple of them"
+            )
+        if len(given) != len(wanted):
+            raise ShapeError(f"out= has {len(given)} arrays, the results are {len(wanted)}")
+        into: list[np.ndarray | None] = [None] * len(shapes)
+        for number, (block, array) in enumerate(zip(wanted, given, strict=True)):
+            name = "out" if len(given) == 1 else f"out[{number}]"
+            into[block.start] = arrays.check_out(
+                array, shapes[block.start], kernel.dtype, name
+            )
+        inputs = [value for value in values if isinstance(value, np.ndarray)]
+        targets = [array for array in into if array is not None]
+        if any(arrays.overlaps(array, inputs) for array in targets) or kernel.rereads(
+            inputs, targets
+        ):
+            inputs_copied = [np.copy(v) if isinstance(v, np.ndarray) else v for v in values]
+            return _pack(packing, kernel.run(inputs_copied, layout, into))
+        return _pack(packing, kernel.run(values, layout, into))
+
+    def compiled(self, variant: Variant) -> _Compiled:
+        """Return the kernel for one kind of arguments, compiled at its first use."""
+        found = self._compiled.get(variant)
+        if found is None:
+            with self._lock:
+                found = self._compiled.get(variant)
+                if found is None:
+                    made = compiler.compile_kernel(self._program, self._transforms, variant)
+                    found = self._compiled[variant] = _Compiled(*made)
+                    if made[0].name not in self._names:
+                        self._names.append(made[0].name)
+        return found
+
+    # Transformations
+
+    def transformed(self, *transforms: Transform) -> Function:
+        """Return the function of a derivative; it shares the record of kernels."""
+        return Function(self._program, (*self._transforms, *transforms), self._names)
+
+    # Reading
+
+    def derivative(self, *wrt: str, output: str | None = None, inline: bool = False) -> Any:
+        """Return a derivative in closed form, as a SymPy expression over real symbols.
+
+        Named steps stay names in the result, which therefore never swells; the derivative
+        by an input is the total one, through all steps.
+
+        Args:
+            *wrt: inputs or steps, one for each order: ``("x", "y")`` is d2/dx dy.
+            output: which output to differentiate, when there are several.
+            inline: write the steps out in terms of the inputs.
+
+        >>> import symgrad as sg
+        >>> f = sg.compile("u = x*y; z = sin(u)")
+        >>> f.derivative("x"), f.derivative("x", inline=True), f.derivative("u", "u")
+        (y*cos(u), y*cos(x*y), -sin(u))
+        """
+        from .graph.lift import lift
+
+        graph = self._symbolic_graph()
+        node = self._output(graph, output)
+        for name in wrt:
+            target = graph.find(name)
+            if target is None:
+                known = [str(n.payload) for n in (*graph.inputs, *graph.steps)]
+                hint = suggestion(name, known) or f"the names are {', '.join(known)}"
+                raise ArgumentError(f"cannot differentiate by '{name}': {hint}")
+            node = closed_form(graph.builder, node, target)
+        return lift(node, inline=inline)
+
+    def expression(self, name: str | None = None, *, inline: bool = False) -> Any:
+        """Return an output or a step as a SymPy expression, steps in it by name."""
+        from .graph.lift import lift
+
+        graph = self._symbolic_graph()
+        node = graph.find(name) if name is not None else None
+        if node is None:
+            node = self._output(graph, name)
+        return lift(node, inline=inline)
+
+    def _symbolic_graph(self) -> Graph:
+        # A reduction over an input that does not vary would vanish, so all of them vary.
+        reduces = any(code.op in ("sum", "mean") for code in self._program.instructions)
+        mask = int(reduces)
+        variant = Variant((mask,) * len(self._program.inputs), mask)
+        return compiler.build_graph(self._program, self._transforms, variant)[0]
+
+    def _output(self, graph: Graph, name: str | None) -> Any:
+        known = [output.name for output in graph.outputs]
+        if name is None:
+            if len(known) != 1:
+                raise ArgumentError(
+                    f"there are {len(known)} outputs, name one: output='{known[0]}'"
+                )
+            return graph.outputs[0].node
+        for output in graph.outputs:
+            if output.name == name:
+                return output.node
+        hint = suggestion(name, known) or f"the outputs are {', '.join(known)}"
+        raise ArgumentError(f"there is no output '{name}': {hint}")
+
+    def latex(self) -> str:
+        r"""Return the statements as LaTeX, one line each.
+
+        >>> import symgrad as sg
+        >>> print(sg.compile("z = y*log(x)").latex())
+        z = y \log{\left(x \right)}
+        """
+        from sympy import Symbol, latex
+
+        lines = []
+        for name in dict.fromkeys([*self._program.steps, *self.outputs]):
+            lines.append(f"{latex(Symbol(name))} = {latex(self.expression(name))}")
+        if len(lines) == 1:
+            return lines[0]
+        body = " \\\\\n".join(line.replace(" = ", " &= ", 1) for line in lines)
+        return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
+
+    def source(
+        self,
+        kernel: Literal["forward", "gradient"] = "forward",
+        *,
+        arrays: Sequence[str] = (),
+        dtype: str = "float64",
+    ) -> str:
+        """Return the generated Python of a kernel.
+
+        Args:
+            kernel: "forward" for the value, "gradient" for the value and all partial
+                derivatives together.
+            arrays: names of the inputs that are arrays; the others are numbers.
+            dtype: "float64" or "float32".
+        """
+        if kernel not in ("forward", "gradient"):
+            raise ArgumentError(
+                f"there is no kernel '{kernel}': it is 'forward' or 'gradient'"
+            )
+        for name in arrays:
+            if name not in self._program.inputs:
+                hint = suggestion(name, self._program.inputs) or "see inputs"
+                raise ArgumentError(f"there is no input '{name}': {hint}")
+        axes = tuple(int(name in arrays) for name in self._program.inputs)
+        variant = Variant(axes, int(any(axes)), dtype)
+        more: tuple[Transform, ...] = () if kernel == "forward" else (Gradient(value=True),)
+        return compiler.print_source(self._program, (*self._transforms, *more), variant)[0]
+
+    def cost(self) -> dict[str, int]:
+        """Return how many operations the value, and value and gradient together, take.
+
+        >>> import symgrad as sg
+        >>> sg.compile("z = y*log(x) + sin(y)").cost()
+        {'forward': 4, 'gradient': 7}
+        """
+        variant = Variant((0,) * len(self._program.inputs))
+        counts = {}
+        for name, more in (("forward", ()), ("gradient", (Gradient(value=True),))):
+            transforms = (*self._transforms, *more)
+            graph, _ = compiler.build_graph(self._program, transforms, variant)
+            counts[name] = operations(graph)
+        return counts
+
+    def save(self, path: str | Path, *, points: Sequence[Mapping[str, float]] = ()) -> Path:
+        """Write a module with the kernels that needs math, NumPy and Numba only.
+
+        The module has `forward` and `gradient`, functions of numbers, and checks itself
+        against golden values when it is run as a script.
+
+        Args:
+            path: the file to write.
+            points: where to take golden values, mappings from input to number.
+
+        Returns:
+            The path written.
+        """
+        text = compiler.print_standalone(self._program, self._transforms, points)
+        target = Path(path)
+        target.write_text(text, encoding="utf-8")
+        return target
+
+
+def _extra_inputs(program: Program, transforms: Sequence[Transform]) -> tuple[str, ...]:
+    """Return the names of the cotangents and tangents that transformations add."""
+    if not any(isinstance(t, Pullback | Pushforward) for t in transforms):
+        return ()
+    variant = Variant((0,) * len(program.inputs))
+    graph, _ = compiler.build_graph(program, transforms, variant)
+    return tuple(str(node.payload) for node in graph.inputs[len(program.inputs) :])
+
+
+def _pack(packing: Packing, outputs: Sequence[Value]) -> Any:
+    """Hand outputs to the caller as the packing says."""
+    if isinstance(packing, Block):
+        start, shape = packing
+        if not shape:
+            return outputs[start]
+        size = int(np.prod(shape))
+        parts = np.broadcast_arrays(*outputs[start : start + size]) if size else []
+        stacked = np.stack(parts, axis=-1) if size else np.empty(0)
+        return stacked.reshape((*stacked.shape[:-1], *shape))
+    return tuple(_pack(part, outputs) for part in packing)
+
+
+def _names(
+    function: Function, wrt: str | Sequence[str] | None
+) -> tuple[tuple[str, ...] | None, bool]:
+    """Return the names to differentiate by, checked, and whether it is a single one."""
+    if wrt is None:
+        return None, False
+    names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
+    known = (*function.program.inputs, *function.program.steps)
+    for name in names:
+        if name not in known:
+            hint = suggestion(str(name), known) or f"the names are {', '.join(known)}"
+            raise ArgumentError(f"cannot differentiate by '{name}': {hint}")
+    if len(set(names)) != len(names):
+        raise ArgumentError("wrt names the same input twice")
+    return names, isinstance(wrt, str)
+
+
+def _function(f: Any) -> Function:
+    if not isinstance(f, Function):
+        raise ArgumentError(
+            f"expected a function made by symgrad.compile and got {type(f).__name__}"
+        )
+    return f
+
+
+def grad(f: Function, wrt: str | Sequence[str] | None = None) -> Function:
+    """Return the function that computes the gradient of `f`.
+
+    For arrays it is the gradient of the sum of all outputs: an input that was broadcast
+    gets the sum over the points that it was broadcast to, so that its gradient has its
+    shape.
+
+    Args:
+        f: a compiled function.
+        wrt: an input or step by name, which gives one array; several names, which give a
+            tuple; None for all inputs, which gives a tuple also for one input.
+
+    >>> import symgrad as sg
+    >>> f = sg.compile("z = y*log(x) + sin(y)")
+    >>> [round(float(g), 4) for g in sg.grad(f)(2.0, 3.0)]
+    [1.5, -0.2968]
+    """
+    names, single = _names(_function(f), wrt)
+    return f.transformed(Gradient(names, single))
+
+
+def value_and_grad(f: Function, wrt: str | Sequence[str] | None = None) -> Function:
+    """Return the function that computes value and gradient in one pass.
+
+    Its result is a pair of what `f` and what ``grad(f, wrt)`` return.
+    """
+    names, single = _names(_function(f), wrt)
+    return f.transformed(Gradient(names, single, value=True))
+
+
+def jacobian(f: Function, wrt: str | Sequence[str] | None = None) -> Function:
+    """Return the function that computes the Jacobian of `f`, point by point.
+
+    The result has the shape of the output and one axis more, for the names in `wrt` in
+    their order (no further axis for one name given as a string): for a model over points
+    and its parameters it is the matrix that `scipy.optimize.least_squares` wants.
+
+    >>> import symgrad as sg
+    >>> sg.jacobian(sg.compile("y(x, a, b) = a*x + b"), wrt=("a", "b"))([1.0, 2.0], 3.0, 4.0)
+    array([[1., 1.],
+           [2., 1.]])
+    """
+    names, single = _names(_function(f), wrt)
+    return f.transformed(Jacobian(names, single))
+
+
+def hessian(f: Function, wrt: str | Sequence[str] | None = None) -> Function:
+    """Return the function that computes the matrix of second derivatives, point by point.
+
+    The result has the shape of the output and two axes more, for the names in `wrt`.
+    """
+    names, _ = _names(_function(f), wrt)
+    return f.transformed(Hessian(names))
+
+
+def jvp(f: Function, primals: Sequence[Value], tangents: Sequence[Value]) -> Any:
+    """Return the value of `f` and its derivative along `tangents`, as a pair.
+
+    Args:
+        f: a compiled function.
+        primals: the arguments of `f` in order.
+        tangents: one for each argument, of its shape.
+    """
+    along = _function(f).transformed(Pushforward())
+    if len(primals) != len(f.inputs) or len(tangents) != len(f.inputs):
+        raise ArgumentError(
+            f"jvp needs one primal and one tangent for each input: {', '.join(f.inputs)}"
+        )
+    return along(*primals, *tangents)
+
+
+def vjp(f: Function, *primals: Value) -> tuple[Any, Any]:
+    """Return the value of `f` and a function that pulls cotangents back to the inputs.
+
+    The second result takes one cotangent for each output, of its shape, and returns a tuple
+    with one array for each input.
+    """
+    value = _function(f)(*primals)
+    back = f.transformed(Pullback(value=False))
+
+    def pull_back(*cotangents: Value) -> Any:
+        """Return the cotangents of the inputs."""
+        return back(*primals, *cotangents)
+
+    return value, pull_back
+
+
+def hvp(f: Function, primals: Sequence[Value], tangents: Sequence[Value]) -> Any:
+    """Return the product of the Hessian of the sum of `f` with a vector.
+
+    Args:
+        f: a compiled function.
+        primals: the arguments of `f` in order.
+        tangents: the vector, one part for each argument.
+
+    Returns:
+        A tuple with one array for each input.
+    """
+    return jvp(grad(f), primals, tangents)[1]

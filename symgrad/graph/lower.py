@@ -1,0 +1,142 @@
+"""From a Program to a Graph.
+
+The walk is one loop over the flat instructions, so depth costs nothing. Axes are decided
+here: the same Program is lowered once for every way in which its arguments are arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ..errors import FormulaError
+from ..language.program import Instruction, Number, Program
+from .algebra import exact
+from .node import Builder, Graph, Node, Output
+
+__all__ = ["instantiate", "lower"]
+
+
+def lower(
+    program: Program, axes: Mapping[str, int] | None = None, everywhere: int = 0
+) -> Graph:
+    """Return the Graph of a Program whose inputs vary over the given axes.
+
+    An output that is computed point by point is spread over the axes in `everywhere`, so
+    that a constant has the shape of the arguments; one that contains a reduction keeps its
+    own axes.
+
+    Args:
+        program: what to lower.
+        axes: mask of the axes of every input; 0 for those that are missing.
+        everywhere: mask of all axes of the arguments together.
+    """
+    axes = axes or {}
+    builder = Builder()
+    inputs = tuple(builder.input(name, axes.get(name, 0)) for name in program.inputs)
+    bound = dict(zip(program.inputs, inputs, strict=True))
+    nodes, statements = _translate(builder, program, bound)
+    steps = tuple(nodes[position] for position in program.steps.values())
+    graph = Graph(builder, inputs, (), steps, statements, len(builder))
+    values = [builder.real(nodes[position]) for _, position in program.outputs]
+    reduced = _reduced(program)
+    like = graph.like(values) if reduced else []
+    outputs = tuple(
+        Output(name, values[k], like[k])
+        if position in reduced
+        else Output(name, builder.broadcast(values[k], everywhere), program.inputs)
+        for k, (name, position) in enumerate(program.outputs)
+    )
+    return replace(graph, outputs=outputs, primal=len(builder))
+
+
+def instantiate(
+    builder: Builder, template: Program, operands: Sequence[Node]
+) -> tuple[Node, ...]:
+    """Return the outputs of a template with nodes in the place of its inputs."""
+    bound = dict(zip(template.inputs, operands, strict=True))
+    nodes, _ = _translate(builder, template, bound, place=False)
+    return tuple(nodes[position] for _, position in template.outputs)
+
+
+def _reduced(program: Program) -> set[int]:
+    """Return the positions whose value contains a reduction."""
+    found: set[int] = set()
+    for position, code in enumerate(program.instructions):
+        if code.op in ("sum", "mean") or any(operand in found for operand in code.operands):
+            found.add(position)
+    return found
+
+
+def _statement_texts(program: Program) -> tuple[dict[int, int], tuple[str, ...]]:
+    """Number the statements: the statement of every position, and the texts in order."""
+    texts: list[str] = []
+    number: dict[int, int] = {}
+    start = 0
+    ends = sorted({*program.steps.values(), *(at for _, at in program.outputs)})
+    for end in ends:
+        for position in range(start, end + 1):
+            number[position] = len(texts)
+        start = max(start, end + 1)
+        texts.append(_text(program, program.instructions[end]))
+    return number, tuple(texts)
+
+
+def _text(program: Program, code: Instruction) -> str:
+    if code.span is None:
+        return f"{code.payload} = ..." if code.op == "step" else ""
+    return " ".join(program.text[code.span.start : code.span.end].split())
+
+
+def _translate(
+    builder: Builder, program: Program, bound: Mapping[str, Node], place: bool = True
+) -> tuple[list[Node], tuple[str, ...]]:
+    """Return the node of every instruction, and the texts of the statements.
+
+    With `place`, new nodes remember the statement and the characters they come from.
+    """
+    nodes: list[Node] = []
+    number, statements = _statement_texts(program) if place else ({}, ())
+    apply = builder.apply
+    for position, code in enumerate(program.instructions):
+        if place:
+            builder.statement = number.get(position, -1)
+            builder.span = code.span
+        op = code.op
+        operands = [nodes[operand] for operand in code.operands]
+        if op == "input":
+            node = bound[str(code.payload)]
+        elif op == "number" and isinstance(code.payload, Number):
+            node = builder.number(code.payload.value, decimal=code.payload.decimal)
+        elif op == "constant":
+            node = builder.constant(str(code.payload))
+        elif op == "step":
+            node = builder.step(str(code.payload), operands[0])
+        elif op == "sum":
+            operand = builder.real(operands[0])
+            node = builder.reduce(operand, operand.axes)
+        elif op == "mean":
+            operand = builder.real(operands[0])
+            total = builder.reduce(operand, operand.axes)
+            node = apply("div", total, builder.extent(operand.axes))
+        elif op == "clip":
+            node = apply("min", apply("max", operands[0], operands[1]), operands[2])
+        elif op in ("polygamma", "sinc_derivative"):
+            _check_order(program, code, operands[0])
+            node = apply(op, *operands)
+        else:
+            node = apply(op, *operands)
+        nodes.append(node)
+    builder.statement, builder.span = -1, None
+    return nodes, statements
+
+
+def _check_order(program: Program, code: Instruction, order: Node) -> None:
+    value = exact(order)
+    if value is None or value < 0 or value.denominator != 1:
+        raise FormulaError(
+            f"the order of {code.op} must be a number 0, 1, 2, ...",
+            text=program.text,
+            span=code.span,
+            hint=f"write {code.op}(1, x), for example",
+        )

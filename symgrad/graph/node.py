@@ -1,0 +1,339 @@
+"""Nodes, the Builder that interns them, and the Graph.
+
+A Graph is an immutable DAG in SSA form. Equal subexpressions are one node (hash-consing),
+so a derivative shares whatever it can with the value. A node's operands are created before
+the node, so ascending `index` is a topological order: every pass is a loop over a sorted
+list and nothing recurses.
+
+Operations are the rows of the function table and these, which the table does not list:
+
+========== ================= =========================================================
+operation  payload           meaning
+========== ================= =========================================================
+number     Number            a literal
+constant   "pi" or "e"       a named number
+truth      bool              a condition that is known
+input      name              an argument, varying over its axes
+step       name              the value of a named statement, told apart from an equal one
+broadcast  mask              the operand, spread over more axes
+reduce     mask              the operand, summed over the axes of the mask
+extent     mask              the number of points along the axes of the mask
+========== ================= =========================================================
+
+Axes are bit masks: bit k is set if a value varies over array axis k. A parameter has 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import NamedTuple
+
+from ..errors import Span
+from ..language.functions import FUNCTIONS
+from ..language.program import Number
+from . import algebra
+
+__all__ = ["BOOLEAN", "Builder", "Graph", "Node", "Output", "ancestors"]
+
+NodePayload = Number | str | int | bool | None
+
+#: Operations whose result is a truth value.
+BOOLEAN = frozenset({row.name for row in FUNCTIONS.values() if row.boolean} | {"truth"})
+
+_LOGIC = frozenset({"and", "or", "not"})
+_COMMUTATIVE = frozenset({"add", "mul", "eq", "ne", "and", "or"})
+
+
+class Node:
+    """One operation of a Graph; equal nodes of one Builder are identical objects.
+
+    Attributes:
+        op: the operation.
+        operands: the nodes that it works on.
+        payload: what the operation carries besides, see the module's table.
+        axes: mask of the array axes that the value varies over.
+        index: place in the order of creation, a topological order.
+        statement: position of the user's statement that it was made for, or -1.
+        span: the characters of the formula that it was made for, or None.
+    """
+
+    __slots__ = ("axes", "index", "op", "operands", "payload", "span", "statement")
+
+    def __init__(
+        self,
+        op: str,
+        operands: tuple[Node, ...],
+        payload: NodePayload,
+        axes: int,
+        index: int,
+        statement: int,
+        span: Span | None,
+    ) -> None:
+        """Only a Builder makes nodes."""
+        self.op = op
+        self.operands = operands
+        self.payload = payload
+        self.axes = axes
+        self.index = index
+        self.statement = statement
+        self.span = span
+
+    def __repr__(self) -> str:
+        parts = [f"%{operand.index}" for operand in self.operands]
+        if self.payload is not None:
+            shown = self.payload.value if isinstance(self.payload, Number) else self.payload
+            parts.append(str(shown))
+        return f"%{self.index} = {self.op}({', '.join(parts)})"
+
+
+class Builder:
+    """Makes nodes, shares equal ones, and applies the identities of `symgrad.graph.algebra`.
+
+    >>> b = Builder()
+    >>> x = b.input("x")
+    >>> b.apply("sin", x) is b.apply("sin", x)
+    True
+    >>> b.apply("div", x, x)
+    %1 = number(1)
+    """
+
+    def __init__(self) -> None:
+        """Start without nodes."""
+        self._interned: dict[tuple[object, ...], Node] = {}
+        self._count = 0
+        #: The statement and the characters that new nodes are made for.
+        self.statement = -1
+        self.span: Span | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def _intern(
+        self,
+        key: tuple[object, ...],
+        op: str,
+        operands: tuple[Node, ...],
+        payload: NodePayload,
+        axes: int,
+    ) -> Node:
+        node = self._interned.get(key)
+        if node is None:
+            node = Node(op, operands, payload, axes, self._count, self.statement, self.span)
+            self._interned[key] = node
+            self._count += 1
+        return node
+
+    def number(self, value: Fraction | float | int, *, decimal: bool = False) -> Node:
+        """Return the literal `value`; finite doubles are taken exactly.
+
+        Floats that are not finite stay floats; integers and Fractions are exact.
+        """
+        if isinstance(value, float):
+            if value - value == 0.0:
+                value = Fraction(value)
+            else:
+                key: tuple[object, ...] = ("number", repr(value))
+                return self._intern(key, "number", (), Number(value, decimal), 0)
+        else:
+            value = Fraction(value)
+        key = ("number", value.numerator, value.denominator, decimal)
+        return self._intern(key, "number", (), Number(value, decimal), 0)
+
+    def constant(self, name: str) -> Node:
+        """Return pi, e, inf or nan."""
+        if name in ("inf", "nan"):
+            return self.number(float(name))
+        return self._intern(("constant", name), "constant", (), name, 0)
+
+    def truth(self, value: bool) -> Node:
+        """Return a condition that is always true or always false."""
+        return self._intern(("truth", value), "truth", (), value, 0)
+
+    def input(self, name: str, axes: int = 0) -> Node:
+        """Return the argument `name`, which varies over `axes`."""
+        return self._intern(("input", name), "input", (), name, axes)
+
+    def step(self, name: str, value: Node) -> Node:
+        """Return the named value of a statement; it is never merged with an equal one."""
+        value = self.real(value)
+        return self._intern(("step", name, value), "step", (value,), name, value.axes)
+
+    def real(self, node: Node) -> Node:
+        """Return a number: 1 or 0 for a condition."""
+        if node.op in BOOLEAN:
+            return self.apply("where", node, self.number(1), self.number(0))
+        return node
+
+    def condition(self, node: Node) -> Node:
+        """Return a condition: a number is true where it is not 0."""
+        if node.op in BOOLEAN:
+            return node
+        return self.apply("ne", node, self.number(0))
+
+    def apply(self, op: str, *operands: Node) -> Node:
+        """Return an operation of the function table, simplified by the identities."""
+        if op == "where":
+            condition, *branches = operands
+            operands = (self.condition(condition), *map(self.real, branches))
+        elif op in _LOGIC:
+            operands = tuple(map(self.condition, operands))
+        else:
+            for operand in operands:
+                if operand.op in BOOLEAN:
+                    operands = tuple(map(self.real, operands))
+                    break
+        identity = algebra.IDENTITIES.get(op)
+        if identity is not None:
+            simpler: Node | None = identity(self, *operands)
+            if simpler is not None:
+                return simpler
+        key: tuple[object, ...] = (op, *operands)
+        node = self._interned.get(key)
+        if node is not None:
+            return node
+        if op in _COMMUTATIVE:
+            node = self._interned.get((op, operands[1], operands[0]))
+            if node is not None:
+                return node
+        axes = 0
+        for operand in operands:
+            axes |= operand.axes
+        return self._intern(key, op, operands, None, axes)
+
+    def broadcast(self, node: Node, axes: int) -> Node:
+        """Return `node` spread over `axes` besides its own."""
+        mask = axes & ~node.axes
+        if not mask:
+            return node
+        return self._intern(
+            ("broadcast", node, mask), "broadcast", (node,), mask, node.axes | mask
+        )
+
+    def extent(self, mask: int) -> Node:
+        """Return the number of points along the axes of `mask`."""
+        if not mask:
+            return self.number(1)
+        return self._intern(("extent", mask), "extent", (), mask, 0)
+
+    def reduce(self, node: Node, mask: int) -> Node:
+        """Return `node` summed over the axes of `mask`.
+
+        Along an axis over which the node does not vary, all terms are equal and the sum is
+        a product with the extent.
+        """
+        node = self.real(node)
+        factor = self.extent(mask & ~node.axes)
+        mask &= node.axes
+        while mask and node.op == "broadcast":
+            # The spread-out part of a broadcast is a repetition as well.
+            repeated = int(node.payload or 0) & mask  # type: ignore[arg-type]
+            if not repeated:
+                break
+            factor = self.apply("mul", factor, self.extent(repeated))
+            rest = int(node.payload or 0) & ~repeated  # type: ignore[arg-type]
+            node = self.broadcast(node.operands[0], rest)
+            mask &= ~repeated
+        if mask:
+            if node.op == "neg":
+                return self.apply("neg", self.reduce(node.operands[0], mask))
+            axes = node.axes & ~mask
+            node = self._intern(("reduce", node, mask), "reduce", (node,), mask, axes)
+        return self.apply("mul", factor, node)
+
+
+class Output(NamedTuple):
+    """A result of a Graph.
+
+    Attributes:
+        name: what it is called.
+        node: its value.
+        like: names of the inputs whose shapes, broadcast together, are its shape.
+    """
+
+    name: str
+    node: Node
+    like: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """Inputs, named outputs and the nodes between them.
+
+    Attributes:
+        builder: the Builder that interns the nodes.
+        inputs: the arguments in order, used or not.
+        outputs: the results in order.
+        steps: the user's named statements in order, outputs among them.
+        statements: the source text of every statement, for comments in generated code.
+        primal: how many nodes the Builder had when the Program was lowered; nodes that
+            were made later belong to derivatives.
+        alike: for the inputs that a transformation added, the inputs whose shape they have.
+        labels: what to call nodes in generated code, such as ``u_bar``.
+    """
+
+    builder: Builder
+    inputs: tuple[Node, ...]
+    outputs: tuple[Output, ...]
+    steps: tuple[Node, ...] = ()
+    statements: tuple[str, ...] = field(default=(), repr=False)
+    primal: int = 0
+    alike: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    labels: Mapping[Node, str] = field(default_factory=dict, repr=False)
+
+    def nodes(self) -> list[Node]:
+        """Return all nodes that the outputs need, operands first."""
+        return ancestors(output.node for output in self.outputs)
+
+    def find(self, name: str) -> Node | None:
+        """Return the input or step called `name`."""
+        for node in (*self.inputs, *self.steps):
+            if node.payload == name:
+                return node
+        return None
+
+    def like(self, nodes: Sequence[Node]) -> list[tuple[str, ...]]:
+        """Return for every node the inputs whose shapes, broadcast together, are its own."""
+        order = ancestors(nodes)
+        place = {node: 1 << number for number, node in enumerate(self.inputs)}
+        masks: dict[Node, int] = {}
+        for node in order:
+            mask = place.get(node, 0)
+            if node.op != "reduce":
+                for operand in node.operands:
+                    mask |= masks[operand]
+            masks[node] = mask
+        names = [str(node.payload) for node in self.inputs]
+        return [
+            tuple(name for number, name in enumerate(names) if masks[node] >> number & 1)
+            for node in nodes
+        ]
+
+    def __str__(self) -> str:
+        lines = [repr(node) for node in self.nodes()]
+        lines += [f"{output.name} <- %{output.node.index}" for output in self.outputs]
+        return "\n".join(lines)
+
+
+def ancestors(roots: Iterable[Node], stop: Collection[Node] = ()) -> list[Node]:
+    """Return the roots and all that they need, operands first.
+
+    The walk does not look behind the nodes in `stop`, which are returned themselves.
+    """
+    pending = list(roots)
+    seen = set(pending)
+    barrier = set(stop)
+    while pending:
+        node = pending.pop()
+        if node in barrier:
+            continue
+        for operand in node.operands:
+            if operand not in seen:
+                seen.add(operand)
+                pending.append(operand)
+    return sorted(seen, key=_index)
+
+
+def _index(node: Node) -> int:
+    return node.index

@@ -1,0 +1,163 @@
+"""The Kernel: a compiled function behind its calling convention.
+
+The convention is flat: the extents of the array axes as whole numbers, then every input, a
+number or a contiguous one-dimensional array, then one contiguous array for every output
+that varies. Outputs that do not vary are returned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import ShapeError
+from .arrays import Layout, flat
+
+__all__ = ["Kernel", "Slot"]
+
+Value = Any  # a number or an array; NumPy's stubs have no name for both
+
+
+class Slot(NamedTuple):
+    """How an input or an output of a kernel is passed and shaped.
+
+    Attributes:
+        axes: mask of the axes that it varies over; 0 if it is a number.
+        like: positions of the inputs whose shapes, broadcast together, are its shape.
+    """
+
+    axes: int
+    like: tuple[int, ...]
+
+
+class Kernel:
+    """One compiled kernel for one way in which the inputs are arrays.
+
+    Attributes:
+        name: "forward", "gradient" and so on.
+        source: the text of its module.
+        function: the compiled function.
+        dtype: the type of its arithmetic and its results.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: str,
+        function: Callable[..., Any],
+        inputs: Sequence[Slot],
+        results: Sequence[Slot],
+        dtype: str,
+        passes: int = 1,
+    ) -> None:
+        """Wrap a function; `passes` is how often it runs over its arrays."""
+        self.name = name
+        self.source = source
+        self.function = function
+        self._inputs = tuple(inputs)
+        self._results = tuple(results)
+        self.dtype = np.dtype(dtype)
+        self._passes = passes
+        #: How many outputs the compiled function returns and does not write.
+        self.returned = sum(not result.axes for result in results)
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.name} of {len(self._inputs)} inputs, {self.dtype}>"
+
+    def shapes(self, values: Sequence[Value]) -> list[tuple[int, ...]]:
+        """Return the shapes of the outputs for validated inputs."""
+        return [_shape(slot, values) for slot in self._results]
+
+    def fit(self, position: int, values: Sequence[Value], name: str) -> Value:
+        """Return a cotangent or tangent in the shape that its primal dictates."""
+        shape = _shape(self._inputs[position], values)
+        try:
+            value = np.broadcast_to(values[position], shape)
+        except ValueError:
+            raise ShapeError(
+                f"'{name}' has shape {np.shape(values[position])}, expected {shape}"
+            ) from None
+        return value if self._inputs[position].axes else float(value.reshape(-1)[0])
+
+    def rereads(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> bool:
+        """Tell whether an input is read again after an output in its memory was written."""
+        return self._passes > 1 and any(
+            np.may_share_memory(one, other) for one in inputs for other in outputs
+        )
+
+    def run(
+        self,
+        values: Sequence[Value],
+        layout: Layout,
+        into: Sequence[np.ndarray | None] | None = None,
+    ) -> list[Value]:
+        """Return the outputs in order, as NumPy scalars or arrays.
+
+        Args:
+            values: validated inputs, numbers or arrays.
+            layout: how the inputs broadcast.
+            into: arrays for the outputs, of the right shape and type; None allocates.
+        """
+        dtype = self.dtype
+        arguments: list[Value] = list(layout.extents)
+        for value, slot in zip(values, self._inputs, strict=True):
+            if slot.axes:
+                arguments.append(flat(value, dtype))
+            else:
+                arguments.append(
+                    float(value) if isinstance(value, float | int) else value.item()
+                )
+        written: list[np.ndarray] = []
+        for number, result in enumerate(self._results):
+            if result.axes:
+                given = None if into is None else into[number]
+                if given is not None and given.flags.c_contiguous:
+                    array = given.reshape(-1)
+                else:
+                    array = np.empty(_size(result.axes, layout), dtype)
+                written.append(array)
+        returned = self.function(*arguments, *written)
+        if self.returned == 1:
+            returned = (returned,)
+        return self._collect(values, returned, written, into)
+
+    def _collect(
+        self,
+        values: Sequence[Value],
+        returned: Any,
+        written: list[np.ndarray],
+        into: Sequence[np.ndarray | None] | None,
+    ) -> list[Value]:
+        """Give every output its shape."""
+        numbers = iter(returned or ())
+        arrays = iter(written)
+        outputs: list[Value] = []
+        for number, result in enumerate(self._results):
+            shape = _shape(result, values)
+            value: Value
+            if result.axes:
+                value = next(arrays).reshape(shape)
+            else:
+                value = self.dtype.type(next(numbers))
+                if shape:
+                    value = np.full(shape, value)
+            given = None if into is None else into[number]
+            if given is not None:
+                if not np.may_share_memory(given, value):
+                    given[...] = value
+                value = given
+            outputs.append(value)
+        return outputs
+
+
+def _shape(slot: Slot, values: Sequence[Value]) -> tuple[int, ...]:
+    shapes = {np.shape(values[k]) for k in slot.like}
+    return shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
+
+
+def _size(axes: int, layout: Layout) -> int:
+    """Return how many elements a quantity has that varies over the axes of a mask."""
+    return math.prod(n for axis, n in enumerate(layout.extents) if axes >> axis & 1)

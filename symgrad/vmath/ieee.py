@@ -1,0 +1,116 @@
+"""The functions of `math` and NumPy that primitives call, for plain Python.
+
+They return NaN and infinities where `math` raises, as compiled code does. The modules of
+primitives import this one in place of `math` and `numpy`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+copysign = math.copysign
+fabs = math.fabs
+inf = math.inf
+nan = math.nan
+pi = math.pi
+
+
+def _always_nan(_: float) -> float:
+    return nan
+
+
+def _always_inf(_: float) -> float:
+    return inf
+
+
+def _signed_inf(x: float) -> float:
+    return copysign(inf, x)
+
+
+def _total(
+    f: Callable[[float], float],
+    outside: Callable[[float], float] = _always_nan,
+    overflow: Callable[[float], float] = _always_inf,
+) -> Callable[[float], float]:
+    """Return f with values instead of exceptions."""
+
+    def total(x: float) -> float:
+        try:
+            return f(x)
+        except ValueError:
+            return outside(x)
+        except OverflowError:
+            return overflow(x)
+
+    return total
+
+
+def _rounding(f: Callable[[float], int]) -> Callable[[float], float]:
+    """Return a rounding function with a float result that keeps the sign of zero."""
+
+    def rounded(x: float) -> float:
+        return copysign(float(f(x)), x) if fabs(x) < 2.0**52 else x
+
+    return rounded
+
+
+acos = _total(math.acos)
+acosh = _total(math.acosh)
+asin = _total(math.asin)
+asinh = math.asinh
+atan = math.atan
+atan2 = math.atan2
+atanh = _total(math.atanh, lambda x: copysign(inf, x) if fabs(x) == 1.0 else nan)
+cbrt = math.cbrt
+ceil = _rounding(math.ceil)
+cos = _total(math.cos)
+cosh = _total(math.cosh)
+erf = math.erf
+erfc = math.erfc
+exp = _total(math.exp)
+exp2 = _total(math.exp2)
+expm1 = _total(math.expm1)
+floor = _rounding(math.floor)
+gamma = _total(math.gamma, lambda x: copysign(inf, x) if x == 0.0 else nan, _signed_inf)
+hypot = math.hypot
+lgamma = _total(math.lgamma, _always_inf)
+log = _total(math.log, lambda x: -inf if x == 0.0 else nan)
+log10 = _total(math.log10, lambda x: -inf if x == 0.0 else nan)
+log1p = _total(math.log1p, lambda x: -inf if x == -1.0 else nan)
+log2 = _total(math.log2, lambda x: -inf if x == 0.0 else nan)
+rint = _rounding(round)
+sin = _total(math.sin)
+sinh = _total(math.sinh, overflow=_signed_inf)
+sqrt = _total(math.sqrt)
+tan = _total(math.tan)
+tanh = math.tanh
+trunc = _rounding(math.trunc)
+
+
+def fmod(x: float, y: float) -> float:
+    """Return the remainder of x/y with the sign of x."""
+    try:
+        return math.fmod(x, y)
+    except ValueError:
+        return nan
+
+
+def pow(x: float, y: float) -> float:
+    """Return x**y as the C function does."""
+    odd = fabs(y) < 2.0**53 and math.fmod(y, 2.0) != 0.0 and y == floor(y)
+    try:
+        return math.pow(x, y)
+    except OverflowError:
+        return copysign(inf, x) if odd else inf
+    except ValueError:
+        if x == 0.0:
+            return copysign(inf, x) if odd else inf
+        return nan
+
+
+def divide(x: float, y: float) -> float:
+    """Return x/y, by zero as well."""
+    if y != 0.0:
+        return x / y
+    return nan if x == 0.0 or x != x else copysign(inf, x) * copysign(1.0, y)
