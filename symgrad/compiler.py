@@ -8,7 +8,7 @@ other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -24,6 +24,7 @@ from .calculus.transform import (
 from .codegen.module import print_module
 from .codegen.python import Function as Printed
 from .codegen.python import print_function
+from .codegen.standalone import Golden, print_check
 from .graph.count import operations
 from .graph.lower import lower
 from .graph.node import Graph
@@ -31,7 +32,14 @@ from .language.program import Program
 from .runtime import cache
 from .runtime.kernel import Kernel, Slot
 
-__all__ = ["Variant", "build_graph", "compile_kernel", "kernel_name", "print_source"]
+__all__ = [
+    "Variant",
+    "build_graph",
+    "compile_kernel",
+    "kernel_name",
+    "print_source",
+    "print_standalone",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +120,56 @@ def header(program: Program, graphs: dict[str, Graph]) -> list[str]:
         f"Written by symgrad {metadata.version('symgrad')}. Change the formula, not this file.",
     ]
     return lines
+
+
+def print_standalone(
+    program: Program,
+    transforms: Sequence[Transform],
+    arrays: Sequence[str],
+    points: Sequence[Mapping[str, float]],
+) -> str:
+    """Return a module with the kernels of a Program that proves itself when it is run.
+
+    It holds `forward` and the kernel of the transformation, `gradient` if there is none.
+    """
+    axes = tuple(int(name in arrays) for name in program.inputs)
+    variant = Variant(axes, int(any(axes)))
+    printed, graphs, orders, golden = [], {}, [], []
+    last = transforms or (Gradient(value=True),)
+    for chain in ((), tuple(last)):
+        graph, _ = build_graph(program, chain, variant)
+        function = print_function(graph, kernel_name(chain), variant.dtype)
+        printed.append(function)
+        graphs[function.name] = graph
+        orders.append([output.name for output in graph.outputs])
+        for point in points:
+            outputs = _golden(program, chain, point)
+            inputs = tuple(float(point[name]) for name in program.inputs)
+            golden.append(Golden(function.name, inputs, outputs))
+    return print_module(printed, header(program, graphs), print_check(printed, orders, golden))
+
+
+def _golden(
+    program: Program, transforms: Sequence[Transform], point: Mapping[str, float]
+) -> tuple[float, ...]:
+    """Return the outputs of a kernel at one point, from the reference evaluation."""
+    from .calculus import reference
+
+    names = [name for name, _ in program.outputs]
+    values = [reference.value(program, point, output=name) for name in names]
+    if transforms:
+        (transform,) = transforms
+        wrt = transform.wrt or program.inputs
+        partials = [
+            [reference.derivative(program, point, by, output=name) for by in wrt]
+            for name in names
+        ]
+        if isinstance(transform, Gradient):
+            sums = [sum(column) for column in zip(*partials, strict=True)]
+            values = [*values, *sums] if transform.value else sums
+        else:
+            values = [entry for row in partials for entry in row]
+    return tuple(float(value) for value in values)
 
 
 def compile_kernel(

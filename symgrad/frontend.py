@@ -17,7 +17,7 @@ __all__ = ["compile", "read_program"]
 _PRINTED = 400
 
 
-def compile(  # noqa: A001
+def compile(
     source: Any,
     *,
     inputs: Sequence[Any] | None = None,

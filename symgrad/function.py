@@ -24,6 +24,7 @@ from .calculus.transform import (
 from .compiler import Variant
 from .errors import ArgumentError, ShapeError, suggestion
 from .graph.count import operations
+from .graph.lower import varying
 from .graph.node import Graph
 from .language.program import Program
 from .runtime import arrays
@@ -184,9 +185,7 @@ class Function:
 
         return call
 
-    def _bind(
-        self, args: Sequence[Value], kwargs: Mapping[str, Value]
-    ) -> tuple[Value, ...]:
+    def _bind(self, args: Sequence[Value], kwargs: Mapping[str, Value]) -> tuple[Value, ...]:
         """Return the arguments in order, or say which is missing or too much."""
         names = self._inputs
         listed = ", ".join(names) if names else "none"
@@ -205,9 +204,7 @@ class Function:
         missing = [name for name in names if name not in values]
         if missing:
             noun = "argument" if len(missing) == 1 else "arguments"
-            raise ArgumentError(
-                f"missing {noun} {', '.join(missing)}: the inputs are {listed}"
-            )
+            raise ArgumentError(f"missing {noun} {', '.join(missing)}: the inputs are {listed}")
         return tuple(values[name] for name in names)
 
     def _call_arrays(self, args: Sequence[Value], out: Any) -> Any:
@@ -250,9 +247,7 @@ class Function:
         into: list[np.ndarray | None] = [None] * len(shapes)
         for number, (block, array) in enumerate(zip(wanted, given, strict=True)):
             name = "out" if len(given) == 1 else f"out[{number}]"
-            into[block.start] = arrays.check_out(
-                array, shapes[block.start], kernel.dtype, name
-            )
+            into[block.start] = arrays.check_out(array, shapes[block.start], kernel.dtype, name)
         inputs = [value for value in values if isinstance(value, np.ndarray)]
         targets = [array for array in into if array is not None]
         if any(arrays.overlaps(array, inputs) for array in targets) or kernel.rereads(
@@ -304,12 +299,7 @@ class Function:
         graph = self._symbolic_graph()
         node = self._output(graph, output)
         for name in wrt:
-            target = graph.find(name)
-            if target is None:
-                known = [str(n.payload) for n in (*graph.inputs, *graph.steps)]
-                hint = suggestion(name, known) or f"the names are {', '.join(known)}"
-                raise ArgumentError(f"cannot differentiate by '{name}': {hint}")
-            node = closed_form(graph.builder, node, target)
+            node = closed_form(graph.builder, node, graph.find(name))
         return lift(node, inline=inline)
 
     def expression(self, name: str | None = None, *, inline: bool = False) -> Any:
@@ -317,15 +307,15 @@ class Function:
         from .graph.lift import lift
 
         graph = self._symbolic_graph()
-        node = graph.find(name) if name is not None else None
-        if node is None:
+        known = [output.name for output in graph.outputs]
+        if name is None or name in known:
             node = self._output(graph, name)
+        else:
+            node = graph.find(name)
         return lift(node, inline=inline)
 
     def _symbolic_graph(self) -> Graph:
-        # A reduction over an input that does not vary would vanish, so all of them vary.
-        reduces = any(code.op in ("sum", "mean") for code in self._program.instructions)
-        mask = int(reduces)
+        mask = varying(self._program)
         variant = Variant((mask,) * len(self._program.inputs), mask)
         return compiler.build_graph(self._program, self._transforms, variant)[0]
 
@@ -350,11 +340,12 @@ class Function:
         >>> print(sg.compile("z = y*log(x)").latex())
         z = y \log{\left(x \right)}
         """
-        from sympy import Symbol, latex
+        from .graph.lift import as_latex
 
-        lines = []
-        for name in dict.fromkeys([*self._program.steps, *self.outputs]):
-            lines.append(f"{latex(Symbol(name))} = {latex(self.expression(name))}")
+        lines = [
+            f"{as_latex(name)} = {as_latex(self.expression(name))}"
+            for name in dict.fromkeys([*self._program.steps, *self.outputs])
+        ]
         if len(lines) == 1:
             return lines[0]
         body = " \\\\\n".join(line.replace(" = ", " &= ", 1) for line in lines)
@@ -379,13 +370,8 @@ class Function:
             dtype: "float64" or "float32".
         """
         if kernel not in ("forward", "gradient"):
-            raise ArgumentError(
-                f"there is no kernel '{kernel}': it is 'forward' or 'gradient'"
-            )
-        for name in arrays:
-            if name not in self._program.inputs:
-                hint = suggestion(name, self._program.inputs) or "see inputs"
-                raise ArgumentError(f"there is no input '{name}': {hint}")
+            raise ArgumentError(f"there is no kernel '{kernel}': it is 'forward' or 'gradient'")
+        self._check_inputs(arrays)
         axes = tuple(int(name in arrays) for name in self._program.inputs)
         variant = Variant(axes, int(any(axes)), dtype)
         more: tuple[Transform, ...] = () if kernel == "forward" else (Gradient(value=True),)
@@ -406,23 +392,76 @@ class Function:
             counts[name] = operations(graph)
         return counts
 
-    def save(self, path: str | Path, *, points: Sequence[Mapping[str, float]] = ()) -> Path:
-        """Write a module with the kernels that needs math, NumPy and Numba only.
+    def save(
+        self,
+        path: str | Path,
+        *,
+        arrays: Sequence[str] = (),
+        points: Sequence[Mapping[str, float]] | None = None,
+    ) -> Path:
+        """Write a module with the kernels that needs NumPy and Numba only.
 
-        The module has `forward` and `gradient`, functions of numbers, and checks itself
-        against golden values when it is run as a script.
+        The module holds `forward` and `gradient` (or `jacobian`, saved from a Jacobian).
+        Without arrays they are functions of numbers that return their outputs; with arrays
+        they take the number of points, the inputs (contiguous arrays of doubles for those
+        named, numbers for the others) and one array for each output that varies. Run as a
+        script, the module checks itself against golden values of 50-digit arithmetic.
 
         Args:
             path: the file to write.
-            points: where to take golden values, mappings from input to number.
+            arrays: names of the inputs that are arrays over one axis of points.
+            points: where to take golden values, mappings from input to number; None looks
+                for points where everything is finite.
 
         Returns:
             The path written.
         """
-        text = compiler.print_standalone(self._program, self._transforms, points)
+        text = self.standalone(arrays=arrays, points=points)
         target = Path(path)
         target.write_text(text, encoding="utf-8")
         return target
+
+    def standalone(
+        self,
+        *,
+        arrays: Sequence[str] = (),
+        points: Sequence[Mapping[str, float]] | None = None,
+    ) -> str:
+        """Return the text of the module that `save` writes."""
+        if not all(isinstance(t, Gradient | Jacobian) for t in self._transforms[:1]) or (
+            len(self._transforms) > 1
+        ):
+            raise ArgumentError("save writes a function, its gradient or its Jacobian")
+        self._check_inputs(arrays)
+        if points is None:
+            points = self._generic_points()
+        for point in points:
+            missing = [name for name in self._program.inputs if name not in point]
+            if missing:
+                raise ArgumentError(f"a point has no value for {', '.join(missing)}")
+        return compiler.print_standalone(self._program, self._transforms, arrays, points)
+
+    def _generic_points(self) -> list[dict[str, float]]:
+        """Return points where the value and all derivatives are finite."""
+        names = self._program.inputs
+        found: list[dict[str, float]] = []
+        for start in (0.75, 1.5, 2.5, 0.25, -0.5, 10.0):
+            point = {name: start + 0.375 * k for k, name in enumerate(names)}
+            with np.errstate(all="ignore"):
+                value, gradient = value_and_grad(Function(self._program))(**point)
+            if np.all(np.isfinite([*np.ravel(value), *gradient])):
+                found.append(point)
+        if not found:
+            raise ArgumentError("pass points=: no point with finite derivatives was found")
+        return found[:3]
+
+    def _check_inputs(self, names: Sequence[str]) -> None:
+        for name in names:
+            if name not in self._program.inputs:
+                hint = suggestion(name, self._program.inputs) or (
+                    f"the inputs are {', '.join(self._program.inputs)}"
+                )
+                raise ArgumentError(f"there is no input '{name}': {hint}")
 
 
 def _extra_inputs(program: Program, transforms: Sequence[Transform]) -> tuple[str, ...]:

@@ -26,17 +26,22 @@ class Guarded(NamedTuple):
 
 
 def select(b: Builder, term: Guarded) -> Node:
-    """Return the derivative as one node: the value under its guard, else 0."""
-    if not term.guard:
-        return term.value
-    return b.apply("where", _all(b, term.guard), term.value, b.number(0))
+    """Return the derivative as one node: the value under its guard, else 0.
+
+    The conditions are asked in their order, outer ones first: where one does not hold, the
+    later ones mean nothing, and a NaN in them must not count.
+    """
+    value = term.value
+    for condition in reversed(term.guard):
+        value = b.apply("where", condition, value, b.number(0))
+    return value
 
 
-def _all(b: Builder, conditions: tuple[Node, ...]) -> Node:
-    result, *rest = conditions
-    for condition in rest:
-        result = b.apply("and", result, condition)
-    return result
+def _holds(b: Builder, guard: tuple[Node, ...]) -> Node:
+    """Return a guard as one condition."""
+    if len(guard) == 1:
+        return guard[0]
+    return b.condition(select(b, Guarded(guard, b.number(1))))
 
 
 def scale(b: Builder, term: Guarded, partial: Node) -> Guarded | None:
@@ -63,12 +68,14 @@ def _times(b: Builder, value: Node, partial: Node) -> Guarded | None:
     chosen = b.apply("where", condition, first.value, second.value)
     if not first.guard and not second.guard:
         return Guarded((), chosen)
+    one = b.number(1)
     either = b.apply(
-        "or",
-        _all(b, (condition, *first.guard)),
-        _all(b, (opposite, *second.guard)),
+        "where",
+        condition,
+        select(b, Guarded(first.guard, one)),
+        select(b, Guarded(second.guard, one)),
     )
-    return Guarded((either,), chosen)
+    return Guarded((b.condition(either),), chosen)
 
 
 def _product(b: Builder, value: Node, partial: Node) -> Node:
@@ -144,4 +151,4 @@ def _either(
     )
     if not mine or not theirs:
         return common, total
-    return (*common, b.apply("or", _all(b, mine), _all(b, theirs))), total
+    return (*common, b.apply("or", _holds(b, mine), _holds(b, theirs))), total

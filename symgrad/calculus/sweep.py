@@ -178,9 +178,7 @@ def _push_forward(
         if operands[0] not in found:
             return []
         return [
-            Guarded(
-                (), b.reduce(select(b, found[operands[0]]), operands[0].axes & ~node.axes)
-            )
+            Guarded((), b.reduce(select(b, found[operands[0]]), operands[0].axes & ~node.axes))
         ]
     if op == "where":
         condition, yes, no = operands
@@ -225,7 +223,5 @@ def closed_form(b: Builder, output: Node, target: Node) -> Node:
                 continue
             contribution = b.apply("mul", total[node], factor)
             known = total.get(leaf)
-            total[leaf] = (
-                contribution if known is None else b.apply("add", known, contribution)
-            )
+            total[leaf] = contribution if known is None else b.apply("add", known, contribution)
     return total.get(target, b.number(0))

@@ -1,1 +1,3 @@
-"""The command line."""
+"""The command line: a thin skin over the package."""
+
+from .main import main as main

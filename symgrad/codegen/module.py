@@ -6,23 +6,23 @@ cache and `Function.save` use the same text.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from .. import vmath
 from .python import Function, Parameter
 
-__all__ = ["print_module", "signature"]
+__all__ = ["print_module"]
 
+_WIDTH = 92
 _OPTIONS = 'error_model="numpy", nogil=True, cache=True'
 
 
-def print_module(
-    functions: Sequence[Function], header: Sequence[str], footer: str = ""
-) -> str:
+def print_module(functions: Sequence[Function], header: Sequence[str], footer: str = "") -> str:
     """Return the text of a module with the given kernels.
 
     Args:
-        functions: the kernels.
+        functions: the kernels, all of one dtype.
         header: lines of the module's docstring; they may hold any text.
         footer: code to append, golden values for example.
     """
@@ -31,33 +31,46 @@ def print_module(
     primitives = vmath.definitions(_all(function.primitives for function in functions))
     if primitives:
         parts.append(primitives.strip("\n") + "\n")
-    aliases = {k: v for function in functions for k, v in function.aliases.items()}
+    aliases = {pair for function in functions for pair in function.aliases.items()}
     if aliases:
-        parts.append(
-            "\n".join(f"{new} = {old}" for old, new in sorted(aliases.items())) + "\n"
-        )
-    for function in functions:
-        decorator = f"@numba.njit([{signature(function)}], {_OPTIONS})"
-        parts.append(f"\n{decorator}\n{function.source}")
+        lines = [f"{new} = {old}" for old, new in sorted(aliases)]
+        parts.append("\n".join(lines) + "\n")
+    parts.append(_types(functions))
+    parts.extend(f"\n{_decorator(function)}\n{function.source}" for function in functions)
     if footer:
         parts.append("\n" + footer)
     return "\n".join(parts)
 
 
-def signature(function: Function) -> str:
-    """Return the Numba signature of a kernel as source text."""
-    types = [_type(parameter, function.dtype) for parameter in function.parameters]
-    return f"({', '.join(types)}{',' if len(types) == 1 else ''})"
+def _types(functions: Sequence[Function]) -> str:
+    """Return the definitions of the types that the signatures name."""
+    used = {_type(parameter) for function in functions for parameter in function.parameters}
+    lines = [f"number = numba.{functions[0].dtype}"]
+    if "array" in used:
+        # An array that may be written is accepted where a read-only one is declared.
+        lines.append('array = numba.types.Array(number, 1, "C", readonly=True)')
+    if "result" in used:
+        lines.append("result = number[::1]")
+    return "\n".join(lines) + "\n"
 
 
-def _type(parameter: Parameter, dtype: str) -> str:
+def _decorator(function: Function) -> str:
+    """Return the decorator that compiles a kernel for its one signature."""
+    types = [_type(parameter) for parameter in function.parameters]
+    signature = f"({', '.join(types)}{',' if len(types) == 1 else ''})"
+    line = f"@numba.njit([{signature}], {_OPTIONS})"
+    if len(line) <= _WIDTH:
+        return line
+    wrapped = textwrap.fill(signature, _WIDTH - 5, subsequent_indent=" " * 6)
+    return f"@numba.njit(\n    [{wrapped}],\n    {_OPTIONS},\n)"
+
+
+def _type(parameter: Parameter) -> str:
     if parameter.role == "extent":
         return "numba.int64"
     if not parameter.axes:
-        return f"numba.{dtype}"
-    if parameter.role == "output":
-        return f"numba.{dtype}[::1]"
-    return f'numba.types.Array(numba.{dtype}, 1, "C", readonly=True)'
+        return "number"
+    return "result" if parameter.role == "output" else "array"
 
 
 def _all(groups: Iterable[Iterable[str]]) -> list[str]:

@@ -25,9 +25,7 @@ class Names:
         self._user: dict[str, str] = {}
         for name in user:
             spelling = name
-            while (
-                keyword.iskeyword(spelling) or spelling in _KEPT or spelling in self._taken
-            ):
+            while keyword.iskeyword(spelling) or spelling in _KEPT or spelling in self._taken:
                 spelling += "_"
             self._user[name] = spelling
             self._taken.add(spelling)

@@ -455,9 +455,7 @@ class _Printer:
         nan = self._typed(Text("math.nan")).code
         if not ordered:
             return Text(f"{first} if {test} else {second}", _CONDITIONAL)
-        return Text(
-            f"({first} if {test} else {second}) if {ordered} else {nan}", _CONDITIONAL
-        )
+        return Text(f"({first} if {test} else {second}) if {ordered} else {nan}", _CONDITIONAL)
 
     def _compared(self, condition: Node) -> list[str]:
         """Return the texts of all values that a condition compares, literals left out."""
@@ -499,7 +497,7 @@ def _wrapped(text: Text, binding: int) -> str:
 
 
 _PRINTERS: Mapping[str, Callable[[_Printer, Node], Text]] = {
-    **{op: _Printer._infix for op in _SIGNS},
+    **dict.fromkeys(_SIGNS, _Printer._infix),
     "neg": _Printer._negative,
     "not": _Printer._not,
     "number": _Printer._number,

@@ -75,9 +75,7 @@ def schedule(graph: Graph) -> Schedule:
     for node in order:
         if not node.axes and node.op not in ("reduce", "input"):
             sections[phase[node]].scalars.append(node)
-    roots: list[dict[int, tuple[list[Node], list[tuple[str, Node]]]]] = [
-        {} for _ in sections
-    ]
+    roots: list[dict[int, tuple[list[Node], list[tuple[str, Node]]]]] = [{} for _ in sections]
     for node in order:
         if node.op == "reduce":
             operand = node.operands[0]

@@ -259,9 +259,7 @@ def _pow(b: Builder, x: Node, y: Node) -> Node | None:
     return None
 
 
-def _power_of_literals(
-    b: Builder, p: Fraction, q: Fraction, x: Node, y: Node
-) -> Node | None:
+def _power_of_literals(b: Builder, p: Fraction, q: Fraction, x: Node, y: Node) -> Node | None:
     if q == Fraction(1, 2):
         return b.apply("sqrt", x)
     if p == 0 or q.denominator != 1:

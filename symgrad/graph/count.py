@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .node import Graph
+from .node import Graph, Node, ancestors
 
-__all__ = ["operations"]
+__all__ = ["operations", "tree_size"]
 
 _FREE = frozenset({"number", "constant", "truth", "input", "step", "broadcast", "extent"})
 
@@ -16,3 +16,18 @@ def operations(graph: Graph) -> int:
     literals, names and copies count nothing.
     """
     return sum(node.op not in _FREE for node in graph.nodes())
+
+
+def tree_size(root: Node, *, inline: bool = False) -> int:
+    """Return how many operations a node has when it is written out without sharing.
+
+    Args:
+        root: the node.
+        inline: count what named steps stand for, and not their names.
+    """
+    steps = () if inline else {n for n in ancestors([root]) if n.op == "step" and n is not root}
+    sizes: dict[Node, int] = {}
+    for node in ancestors([root], steps):
+        below = 0 if node in steps else sum(sizes[operand] for operand in node.operands)
+        sizes[node] = below + (node.op not in _FREE)
+    return sizes[root]

@@ -11,13 +11,14 @@ from fractions import Fraction
 from typing import Any
 
 import sympy as sp
+from sympy.printing.pycode import PythonCodePrinter
 
 from ..language.functions import FUNCTIONS
 from ..language.program import Number
 from .algebra import exact
 from .node import Node, ancestors
 
-__all__ = ["lift"]
+__all__ = ["as_latex", "as_python", "as_text", "lift"]
 
 
 def lift(root: Node, *, inline: bool = False) -> Any:
@@ -27,9 +28,7 @@ def lift(root: Node, *, inline: bool = False) -> Any:
         root: the node.
         inline: write named steps out in terms of the inputs instead of keeping their names.
     """
-    steps = (
-        () if inline else [n for n in ancestors([root]) if n.op == "step" and n is not root]
-    )
+    steps = () if inline else [n for n in ancestors([root]) if n.op == "step" and n is not root]
     order = ancestors([root], steps)
     barrier = set(steps)
     inner = _links_of_chains(order, root)
@@ -151,3 +150,27 @@ def _piecewise(node: Node, lifted: Mapping[Node, Any]) -> Any:
     else:
         pairs.append((rest, sp.true))
     return sp.Piecewise(*pairs, evaluate=False)
+
+
+def as_text(expression: Any) -> str:
+    """Return an expression as one line of text, decimals as short as they were typed."""
+    return str(sp.sstr(expression, full_prec=False))
+
+
+def as_latex(expression: Any) -> str:
+    """Return an expression, or the name of a variable, as LaTeX."""
+    if isinstance(expression, str):
+        expression = sp.Symbol(expression)
+    return str(sp.latex(expression, full_prec=False))
+
+
+def as_python(expression: Any) -> str:
+    """Return an expression as Python that needs the module math."""
+    return str(_ExactPython({"fully_qualified_modules": True}).doprint(expression))
+
+
+class _ExactPython(PythonCodePrinter):  # type: ignore[misc]
+    """SymPy's printer with literals that are read back as the same double."""
+
+    def _print_Float(self, expr: Any) -> str:  # noqa: N802
+        return repr(float(expr))

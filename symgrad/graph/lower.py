@@ -14,7 +14,9 @@ from ..language.program import Instruction, Number, Program
 from .algebra import exact
 from .node import Builder, Graph, Node, Output
 
-__all__ = ["instantiate", "lower"]
+__all__ = ["instantiate", "lower", "symbolic", "varying"]
+
+_REDUCTIONS = frozenset({"sum", "mean"})
 
 
 def lower(
@@ -50,6 +52,21 @@ def lower(
     return replace(graph, outputs=outputs, primal=len(builder))
 
 
+def varying(program: Program) -> int:
+    """Return the mask of axes over which the inputs vary when a Program is only read.
+
+    It is 0, but a reduction over an input that does not vary would vanish from sight, so
+    where there is one, all inputs vary over one axis of points.
+    """
+    return int(any(code.op in _REDUCTIONS for code in program.instructions))
+
+
+def symbolic(program: Program) -> Graph:
+    """Return the Graph of a Program for reading and closed forms."""
+    mask = varying(program)
+    return lower(program, dict.fromkeys(program.inputs, mask), mask)
+
+
 def instantiate(
     builder: Builder, template: Program, operands: Sequence[Node]
 ) -> tuple[Node, ...]:
@@ -63,7 +80,7 @@ def _reduced(program: Program) -> set[int]:
     """Return the positions whose value contains a reduction."""
     found: set[int] = set()
     for position, code in enumerate(program.instructions):
-        if code.op in ("sum", "mean") or any(operand in found for operand in code.operands):
+        if code.op in _REDUCTIONS or any(operand in found for operand in code.operands):
             found.add(position)
     return found
 
@@ -127,7 +144,8 @@ def _translate(
         else:
             node = apply(op, *operands)
         nodes.append(node)
-    builder.statement, builder.span = -1, None
+    if place:
+        builder.statement, builder.span = -1, None
     return nodes, statements
 
 

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
-from ..errors import Span
+from ..errors import ArgumentError, Span, suggestion
 from ..language.functions import FUNCTIONS
 from ..language.program import Number
 from . import algebra
@@ -286,12 +286,18 @@ class Graph:
         """Return all nodes that the outputs need, operands first."""
         return ancestors(output.node for output in self.outputs)
 
-    def find(self, name: str) -> Node | None:
-        """Return the input or step called `name`."""
+    def find(self, name: str) -> Node:
+        """Return the input or step called `name`.
+
+        Raises:
+            ArgumentError: there is none; the error offers the nearest names.
+        """
         for node in (*self.inputs, *self.steps):
             if node.payload == name:
                 return node
-        return None
+        known = [str(node.payload) for node in (*self.inputs, *self.steps)]
+        hint = suggestion(name, known) or f"the names are {', '.join(known) or 'none'}"
+        raise ArgumentError(f"there is no input or step '{name}': {hint}")
 
     def like(self, nodes: Sequence[Node]) -> list[tuple[str, ...]]:
         """Return for every node the inputs whose shapes, broadcast together, are its own."""

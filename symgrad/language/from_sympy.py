@@ -81,9 +81,7 @@ def read(
     if not named:
         raise UnsupportedError("there is no expression to compile: the list is empty")
     reader = _Reader()
-    return reader.program(
-        named, inputs, outputs, shape, single, isinstance(values, Mapping)
-    )
+    return reader.program(named, inputs, outputs, shape, single, isinstance(values, Mapping))
 
 
 def _equation(value: Any) -> tuple[str | None, Any]:
@@ -126,9 +124,7 @@ class _Reader:
                 name = base
             else:
                 if name in self.bound or name in self.symbols:
-                    raise UnsupportedError(
-                        f"the name '{name}' is bound twice or used before"
-                    )
+                    raise UnsupportedError(f"the name '{name}' is bound twice or used before")
                 position = self.writer.emit("step", (position,), payload=name)
                 self.bound[name] = position
             results.append((name, position))
@@ -251,11 +247,7 @@ def _operands(node: Any) -> tuple[Any, ...]:
         return tuple(part for pair in node.args for part in pair.args)
     if kind in ("besselj",) or node.is_Atom:
         return tuple(node.args[1:])
-    if (
-        kind in _SPECIAL
-        or kind in _CLASSES
-        or isinstance(node, sp.core.function.AppliedUndef)
-    ):
+    if kind in _SPECIAL or kind in _CLASSES or isinstance(node, sp.core.function.AppliedUndef):
         return tuple(node.args)
     _refuse(node)
     return ()
@@ -285,9 +277,7 @@ def _add(reader: _Reader, node: Any) -> int:
 def _ordered_terms(node: Any) -> tuple[Any, ...]:
     args = tuple(node.args)
     positive = (
-        [arg for arg in args if not arg.could_extract_minus_sign()]
-        if len(args) < 64
-        else []
+        [arg for arg in args if not arg.could_extract_minus_sign()] if len(args) < 64 else []
     )
     if positive and args[0].could_extract_minus_sign():
         first = positive[0]

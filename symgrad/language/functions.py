@@ -83,9 +83,7 @@ def _operator(
 
 
 def _relation(name: str, sympy: str) -> Function:
-    return _operator(
-        name, lambda sp, x, y: getattr(sp, sympy)(x, y), sympy=sympy, boolean=True
-    )
+    return _operator(name, lambda sp, x, y: getattr(sp, sympy)(x, y), sympy=sympy, boolean=True)
 
 
 def _extremum(name: str, sympy: str, sign: str, alias: str) -> Function:
@@ -122,9 +120,7 @@ def _extremum(name: str, sympy: str, sign: str, alias: str) -> Function:
 
 
 _FLAT = "0"
-_STEP_WHY = (
-    "SymPy leaves Derivative(...) or DiracDelta; the function is flat between its steps"
-)
+_STEP_WHY = "SymPy leaves Derivative(...) or DiracDelta; the function is flat between its steps"
 
 _ROWS: tuple[Function, ...] = (
     # Arithmetic. The user's association is kept, so all of these are binary.
@@ -226,8 +222,8 @@ _ROWS: tuple[Function, ...] = (
     _unary("cosh"),
     _unary(
         "tanh",
-        partials=("(1/cosh(x))**2",),
-        why="1 - tanh(x)**2 cancels for large x",
+        partials=("4*sigmoid(2*x)*sigmoid(-2*x)",),
+        why="1 - tanh(x)**2 cancels for large x, 1/cosh(x)**2 has NaN derivatives there",
         textbook=("1 - tanh(x)**2",),
     ),
     _unary(
@@ -257,7 +253,12 @@ _ROWS: tuple[Function, ...] = (
     # Exponentials, logarithms, roots.
     _unary("exp"),
     _defined("expm1", lambda sp, x: sp.exp(x) - 1),
-    _defined("exp2", lambda sp, x: sp.Integer(2) ** x),
+    _defined(
+        "exp2",
+        lambda sp, x: sp.Integer(2) ** x,
+        partials=("log(2)*exp2(x)",),
+        why="shares the value",
+    ),
     _unary("log", aliases=("ln",), domain="x >= 0"),
     _defined("log1p", lambda sp, x: sp.log(1 + x), domain="x >= -1"),
     _defined("log2", lambda sp, x: sp.log(x) / sp.log(2), domain="x >= 0"),
@@ -337,8 +338,9 @@ _ROWS: tuple[Function, ...] = (
         lambda sp, x, y: x - y * sp.floor(x / y),
         kernel="modulo",
         sympy="Mod",
-        partials=("1", "-floor(x/y)"),
-        why=_STEP_WHY,
+        partials=("1", "round(mod(x, y)/y - x/y)"),
+        why="x/y may round to the next whole number, so the floor of it is one too much",
+        textbook=("1", "-floor(x/y)"),
         domain="y != 0",
         kink="1 and -floor(x/y); the result has the sign of y, as in Python",
     ),
@@ -404,8 +406,11 @@ _ROWS: tuple[Function, ...] = (
         "besselj1",
         lambda sp, x: sp.besselj(1, x),
         aliases=("j1",),
-        partials=("where(x == 0, 1/2, besselj0(x) - besselj1(x)/x)",),
-        why="SymPy's formula needs J2; J1(x)/x is removable at 0 (DLMF 10.6.2)",
+        partials=(
+            "where(abs(x) < 1/256, 1/2 - 3*x**2/16 + 5*x**4/384, "
+            "besselj0(x) - besselj1(x)/x)",
+        ),
+        why="SymPy's formula needs J2; its higher derivatives cancel near 0 (DLMF 10.2.2)",
         textbook=("besselj0(x) - besselj1(x)/x",),
     ),
     # Functions of statistics and machine learning.

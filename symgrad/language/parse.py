@@ -58,9 +58,7 @@ from .tokens import (
 __all__ = ["Limits", "parse", "parse_mapping"]
 
 # How tightly things bind. Nothing reduces a bracket or an `if` without its `else`.
-_BRACKET, _IF, _ELSE, _OR, _AND, _NOT, _RELATION, _SUM, _PRODUCT, _SIGNED, _POWER = range(
-    11
-)
+_BRACKET, _IF, _ELSE, _OR, _AND, _NOT, _RELATION, _SUM, _PRODUCT, _SIGNED, _POWER = range(11)
 
 
 class _Pending(NamedTuple):
@@ -137,6 +135,20 @@ _FOREIGN_SIGNS = {
     "*=": "write 'name = expression' with a new name",
     "/=": "write 'name = expression' with a new name",
 }
+
+#: What to call instead of functions that other languages have.
+_FOREIGN_FUNCTIONS = {
+    **dict.fromkeys(("Piecewise", "iif", "ifelse", "select"), "write where(condition, a, b)"),
+    "factorial": "write gamma(n + 1)",
+    "beta": "write gamma(x)*gamma(y)/gamma(x + y)",
+    "tg": "write tan",
+    "ctg": "write cot",
+    "arctg": "write atan",
+}
+
+_CONDITIONAL = "write 'a if condition else b', or where(condition, a, b)"
+
+_ONE_ALPHABET = "write both in one alphabet, or choose another name"
 
 #: Names that a suggestion looks at; comparing with more would take seconds.
 _CANDIDATES = 2000
@@ -236,9 +248,7 @@ def parse_mapping(
         line = f"{bound} = {expression}"
         _check_length(line, limits)
         source = Source(expression, start + len(bound) + 3)
-        found.append(
-            _mapped_statement(bound, source, Span(start, start + len(line)), limits)
-        )
+        found.append(_mapped_statement(bound, source, Span(start, start + len(line)), limits))
         lines.append(line)
         start += len(line) + 1
     text = "\n".join(lines)
@@ -489,18 +499,17 @@ class _Formula:
         """Refuse two names that look the same and are not."""
         if self.text.isascii() and all(name.isascii() for name in self.inputs):
             return
-        seen = {name: name for name in (*CONSTANTS, *self.inputs)}
+        seen = {name: name for name in CONSTANTS}
+        for name in sorted(self.inputs):
+            if seen.setdefault(skeleton(name), name) != name:
+                raise FormulaError(_look_alike(name), hint=_ONE_ALPHABET)
         for statement in self.statements:
-            target = [] if statement.target is None else [statement.target]
+            target = () if statement.target is None else (statement.target,)
             for token in (*target, *(statement.parameters or ()), *statement.body):
-                if token.kind != "name":
-                    continue
-                if seen.setdefault(skeleton(token.text), token.text) != token.text:
-                    raise statement.source.error(
-                        f"'{token.text}' looks like another name but has other letters",
-                        token.span,
-                        "write both in one alphabet, or choose another name",
-                    )
+                name = token.text
+                if token.kind == "name" and seen.setdefault(skeleton(name), name) != name:
+                    error = statement.source.error
+                    raise error(_look_alike(name), token.span, _ONE_ALPHABET)
 
     def _anonymous(self) -> str:
         """Return the name of the output that has none: "value", unless it is taken."""
@@ -574,6 +583,10 @@ class _Formula:
         while path[-1] != start:
             path.append(before[path[-1]])
         return [goal, *reversed(path)]
+
+
+def _look_alike(name: str) -> str:
+    return f"'{name}' looks like another name but has other letters"
 
 
 def _place(statement: _Statement) -> str:
@@ -738,16 +751,14 @@ class _Expression:
     def _else(self, token: Token) -> None:
         self._reduce(_OR)
         if self.pending[-1].level != _IF:
-            hint = "write 'a if condition else b'"
-            raise self._error("'else' without an 'if' before it", token, hint)
+            raise self._error("'else' without an 'if' before it", token, _CONDITIONAL)
         self.pending[-1] = self.pending[-1]._replace(level=_ELSE)
 
     def _check_else(self) -> None:
         entry = self.pending[-1]
         if entry.level == _IF:
             span = Span(entry.start, entry.start + 2)
-            hint = "write 'a if condition else b'"
-            raise self.source.error("expected 'else' after this 'if'", span, hint)
+            raise self.source.error("expected 'else' after this 'if'", span, _CONDITIONAL)
 
     def _argument(self, token: Token) -> None:
         """Read the comma between two arguments."""
@@ -791,7 +802,11 @@ class _Expression:
             message = f"'{name}' is a variable and not a function"
         else:
             message = f"unknown function '{name}'"
-            hint = _suggestion(name, NAMES) or (hint if len(name) < 4 else None)
+            hint = (
+                _FOREIGN_FUNCTIONS.get(name)
+                or _suggestion(name, NAMES)
+                or (hint if len(name) < 4 else None)
+            )
         span = Span(token.start, token.start + len(name))
         raise self.source.error(message, span, hint)
 
@@ -824,6 +839,8 @@ class _Expression:
         message = f"expected a value after '{shown}'" if shown else "expected a value"
         if token.kind != "end":
             hint = _FOREIGN_SIGNS.get(before.text + token.text)
+            if token.text in {"if", "else"}:
+                hint = _CONDITIONAL
             return self._error(f"{message}, found '{token.text}'", token, hint)
         hint = None
         if token.text not in {"", ";"}:
@@ -838,6 +855,8 @@ class _Expression:
         name = before.text
         shown = token.text + "(" if token.kind == "call" else token.text
         message = f"expected an operator between '{name}' and '{shown}'"
+        if token.text in {"not", "in", "is"}:
+            return self._error(message, token, "write a comparison, such as x == y")
         if before.kind == "name" and name in NAMES and not self.formula.is_variable(name):
             return self._error(message, token, f"write {name}({shown}...) to call it")
         if before.kind == "name" and name in NAMES and token.text != "(":

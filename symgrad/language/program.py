@@ -94,6 +94,19 @@ class Program:
         outputs = {name for name, _ in self.outputs}
         return tuple(name for name in self.steps if name not in outputs)
 
+    def __str__(self) -> str:
+        """Return the instructions, one on each line."""
+        lines = []
+        for position, code in enumerate(self.instructions):
+            parts = [f"%{operand}" for operand in code.operands]
+            if code.payload is not None:
+                value = code.payload.value if isinstance(code.payload, Number) else code.payload
+                parts.append(str(value))
+            lines.append(f"%{position} = {code.op}({', '.join(parts)})")
+        lines.append(f"inputs: {', '.join(self.inputs)}")
+        lines.extend(f"{name} <- %{position}" for name, position in self.outputs)
+        return "\n".join(lines)
+
 
 class Writer:
     """Appends instructions; inputs are shared by name."""

@@ -91,7 +91,7 @@ _NO_QUOTES = "text in quotes has no meaning in a formula"
 #: What is wrong with a character, and what to write instead.
 _COMPLAINTS: dict[str, tuple[str, str | None]] = {
     '"': (_NO_QUOTES, "write names without quotes"),
-    "'": (_NO_QUOTES, "write names without quotes; a derivative is asked for later"),
+    "'": (_NO_QUOTES, "write names without quotes"),
     "`": (_NO_QUOTES, "write names without quotes"),
     "[": ("'[' has no meaning in a formula", "give each element a name, such as x_0"),
     "]": ("']' has no meaning in a formula", "group with '(' and ')'"),

@@ -106,9 +106,7 @@ class _Divisions(ast.NodeTransformer):
         if not isinstance(node.op, ast.Div) or not isinstance(node.target, ast.Name):
             return node
         old = ast.Name(node.target.id, ast.Load())
-        return ast.copy_location(
-            ast.Assign([node.target], _call_divide(old, node.value)), node
-        )
+        return ast.copy_location(ast.Assign([node.target], _call_divide(old, node.value)), node)
 
 
 def _call_divide(left: ast.expr, right: ast.expr) -> ast.Call:

@@ -1,0 +1,270 @@
+"""Reference values in many digits, independent of everything that makes kernels.
+
+A Program is evaluated instruction by instruction with mpmath's own functions, and its
+derivatives are numerical ones of that evaluation. Nothing of the Graph, the rules, the
+sweeps or the printer takes part, so agreement with a kernel is evidence.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+import mpmath
+
+from ..errors import ArgumentError
+from ..language.program import Instruction, Number, Program
+
+__all__ = ["DIGITS", "derivative", "value"]
+
+#: Decimal digits of the computation.
+DIGITS = 50
+
+Real = Any  # mpmath.mpf; the package has no types
+
+
+def value(
+    program: Program,
+    point: Mapping[str, Any],
+    *,
+    output: str | None = None,
+    fixed: Mapping[str, Any] | None = None,
+    digits: int = DIGITS,
+) -> Real:
+    """Return an output at a point as an mpmath number; NaN outside the real domain.
+
+    Args:
+        program: the formula.
+        point: a number for every input; floats are taken exactly.
+        output: name of an output or step; the first output if None.
+        fixed: values to put in the place of named steps.
+        digits: decimal digits of the computation.
+
+    >>> from symgrad.language.parse import parse
+    >>> print(mpmath.nstr(value(parse("sqrt(x)"), {"x": 2.0}), 20))
+    1.4142135623730950488
+    """
+    with mpmath.workdps(digits):
+        values = _run(program, point, fixed or {})
+        known = dict(program.outputs) | program.steps
+        if output is None:
+            return values[program.outputs[0][1]]
+        if output not in known:
+            raise ArgumentError(f"there is no output or step '{output}'")
+        return values[known[output]]
+
+
+def derivative(
+    program: Program,
+    point: Mapping[str, Any],
+    *wrt: str,
+    output: str | None = None,
+    digits: int = DIGITS,
+) -> Real:
+    """Return a derivative at a point, by inputs or named steps, one name for each order.
+
+    It is mpmath's numerical derivative with steps in proportion to the point, and has at
+    least half of `digits` correct wherever the function is smooth and changes by a good
+    part of itself when the point does; a function near its asymptote needs more digits. At
+    a kink it means nothing.
+
+    >>> from symgrad.language.parse import parse
+    >>> print(mpmath.nstr(derivative(parse("1/x"), {"x": 1e-200}, "x"), 20))
+    -9.9999999999999996639e+399
+    """
+    names = list(dict.fromkeys(wrt))
+    orders = tuple(wrt.count(name) for name in names)
+    with mpmath.workdps(digits):
+        start = []
+        for name in names:
+            if name in program.inputs:
+                start.append(_number(point[name]))
+            else:
+                start.append(value(program, point, output=name, digits=digits))
+
+        # A variable s*(1 + t), or t where it starts at 0, for a step that fits its size.
+        def along(*parts: Real) -> Real:
+            arguments = [s * (1 + t) if s else t for s, t in zip(start, parts, strict=True)]
+            moved = dict(zip(names, arguments, strict=True))
+            shifted = {name: moved.get(name, point[name]) for name in program.inputs}
+            return value(program, shifted, output=output, fixed=moved, digits=mpmath.mp.dps)
+
+        scaled = mpmath.diff(along, (0,) * len(start), orders)
+        for s, order in zip(start, orders, strict=True):
+            scaled = scaled / s**order if s else scaled
+        return scaled
+
+
+def _number(x: Any) -> Real:
+    if isinstance(x, Fraction):
+        return mpmath.mpf(x.numerator) / x.denominator
+    return mpmath.mpf(x)
+
+
+def _run(program: Program, point: Mapping[str, Any], fixed: Mapping[str, Any]) -> list[Real]:
+    values: list[Real] = []
+    for code in program.instructions:
+        operands = [values[operand] for operand in code.operands]
+        values.append(_evaluate(code, operands, point, fixed))
+    return values
+
+
+def _evaluate(
+    code: Instruction,
+    operands: list[Real],
+    point: Mapping[str, Any],
+    fixed: Mapping[str, Any],
+) -> Real:
+    payload = code.payload
+    if isinstance(payload, Number):
+        return _number(payload.value)
+    if code.op == "input":
+        return _number(point[str(payload)])
+    if code.op == "step":
+        return _number(fixed[str(payload)]) if payload in fixed else operands[0]
+    if code.op == "constant":
+        return {"pi": +mpmath.pi, "e": +mpmath.e, "inf": mpmath.inf, "nan": mpmath.nan}[
+            str(payload)
+        ]
+    try:
+        return _real(FUNCTIONS[code.op](*operands))
+    except (ZeroDivisionError, ValueError, OverflowError, mpmath.libmp.NoConvergence):
+        return mpmath.nan
+
+
+def _real(x: Any) -> Real:
+    if isinstance(x, bool):
+        return x
+    if isinstance(x, mpmath.mpc):
+        return x.real if x.imag == 0 else mpmath.nan
+    return mpmath.mpf(x)
+
+
+def _power(x: Real, y: Real) -> Real:
+    if x < 0 and y != mpmath.floor(y):
+        return mpmath.nan
+    return mpmath.power(x, y)
+
+
+def _relation(holds: Callable[[Real, Real], bool]) -> Callable[[Real, Real], Any]:
+    """Return a comparison that is NaN, neither true nor false, where an operand is NaN."""
+
+    def compare(x: Real, y: Real) -> Any:
+        return mpmath.nan if mpmath.isnan(x) or mpmath.isnan(y) else holds(x, y)
+
+    return compare
+
+
+def _logic(decide: Callable[..., bool]) -> Callable[..., Any]:
+    """Return a connective of conditions; one that is NaN makes the result NaN."""
+
+    def connect(*conditions: Any) -> Any:
+        if any(mpmath.isnan(condition) for condition in conditions):
+            return mpmath.nan
+        return decide(*map(bool, conditions))
+
+    return connect
+
+
+def _where(condition: Any, yes: Real, no: Real) -> Real:
+    if mpmath.isnan(condition):
+        return mpmath.nan
+    return yes if condition else no
+
+
+def _round(x: Real) -> Real:
+    below = mpmath.floor(x)
+    rest = x - below
+    up = rest > mpmath.mpf(1) / 2 or (rest == mpmath.mpf(1) / 2 and below % 2 == 1)
+    return below + 1 if up else below
+
+
+def _cbrt(x: Real) -> Real:
+    return mpmath.sign(x) * mpmath.cbrt(abs(x))
+
+
+def _sinc(x: Real) -> Real:
+    return mpmath.sinc(x)
+
+
+def _sinc_derivative(n: Real, x: Real) -> Real:
+    # d^n/dx^n sin(x)/x is the integral of cos(xt + n*pi/2)*t^n over 0 <= t <= 1.
+    order = int(n)
+    return mpmath.quad(lambda t: t**order * mpmath.cos(x * t + order * mpmath.pi / 2), [0, 1])
+
+
+def _lgamma(x: Real) -> Real:
+    return mpmath.log(abs(mpmath.gamma(x)))
+
+
+def _extremum(choose: Callable[..., Real]) -> Callable[..., Real]:
+    def pick(*xs: Real) -> Real:
+        return mpmath.nan if any(mpmath.isnan(x) for x in xs) else choose(xs)
+
+    return pick
+
+
+def _clip(x: Real, low: Real, high: Real) -> Real:
+    return FUNCTIONS["min"](FUNCTIONS["max"](x, low), high)
+
+
+def _softplus(x: Real) -> Real:
+    return mpmath.log1p(mpmath.exp(x)) if x < 0 else x + mpmath.log1p(mpmath.exp(-x))
+
+
+def _sigmoid(x: Real) -> Real:
+    return 1 / (1 + mpmath.exp(-x))
+
+
+#: The meaning of every operation of the function table.
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div": operator.truediv,
+    "neg": operator.neg,
+    "pow": _power,
+    "lt": _relation(operator.lt),
+    "le": _relation(operator.le),
+    "gt": _relation(operator.gt),
+    "ge": _relation(operator.ge),
+    "eq": _relation(operator.eq),
+    "ne": _relation(operator.ne),
+    "and": _logic(lambda x, y: x and y),
+    "or": _logic(lambda x, y: x or y),
+    "not": _logic(operator.not_),
+    "where": _where,
+    "sum": lambda x: x,
+    "mean": lambda x: x,
+    **{
+        name: getattr(mpmath, name)
+        for name in ["sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "exp", "expm1", "log", "log1p", "log10", "sqrt", "hypot", "sign", "floor", "ceil", "erf", "erfc", "gamma", "digamma"]
+    },
+    "exp2": lambda x: mpmath.power(2, x),
+    "log2": lambda x: mpmath.log(x, 2),
+    "cbrt": _cbrt,
+    "rsqrt": lambda x: 1 / mpmath.sqrt(x),
+    "abs": abs,
+    "round": _round,
+    "trunc": lambda x: mpmath.sign(x) * mpmath.floor(abs(x)),
+    "mod": lambda x, y: x - y * mpmath.floor(x / y),
+    "max": _extremum(max),
+    "min": _extremum(min),
+    "clip": _clip,
+    "heaviside": lambda x: (mpmath.sign(x) + 1) / 2,
+    "lgamma": _lgamma,
+    "polygamma": lambda n, x: mpmath.polygamma(int(n), x),
+    "besselj0": lambda x: mpmath.besselj(0, x),
+    "besselj1": lambda x: mpmath.besselj(1, x),
+    "sigmoid": _sigmoid,
+    "softplus": _softplus,
+    "relu": lambda x: FUNCTIONS["max"](x, mpmath.mpf(0)),
+    "silu": lambda x: x * _sigmoid(x),
+    "gelu": lambda x: x * mpmath.erfc(-x / mpmath.sqrt(2)) / 2,
+    "logaddexp": lambda x, y: max(x, y) + mpmath.log1p(mpmath.exp(-abs(x - y))),
+    "xlogy": lambda x, y: mpmath.mpf(0) if x == 0 else x * mpmath.log(y),
+    "sinc": _sinc,
+    "sinc_derivative": _sinc_derivative,
+}
