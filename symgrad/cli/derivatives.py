@@ -99,7 +99,7 @@ def as_json(program: Program, rows: Sequence[Row], point: Mapping[str, float] | 
     """Return the derivatives as JSON; a value that JSON has no number for is a string."""
     document: dict[str, Any] = {"formula": program.text, "inputs": list(program.inputs)}
     if point is not None:
-        document["at"] = dict(point)
+        document["at"] = {name: _plain(number) for name, number in point.items()}
     document["derivatives"] = [
         {
             "output": row.output,
