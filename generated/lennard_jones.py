@@ -92,7 +92,10 @@ def gradient(x1, y1, z1, x2, y2, z2, epsilon, sigma, k, q1, q2):
     y2_bar = -y1_bar
     x1_bar = r2_bar*(2.0*t)
     x2_bar = -x1_bar
-    return energy, x1_bar, y1_bar, z1_bar, x2_bar, y2_bar, z2_bar, epsilon_bar, sigma_bar, k_bar, q1_bar, q2_bar
+    return (
+        energy, x1_bar, y1_bar, z1_bar, x2_bar, y2_bar, z2_bar, epsilon_bar, sigma_bar,
+        k_bar, q1_bar, q2_bar
+    )
 
 
 # Values computed with 50 digits, independently of the kernels:

@@ -14,6 +14,7 @@ Importing the package is cheap: every public name is loaded when it is first use
 
 from __future__ import annotations
 
+import builtins
 import importlib
 from typing import Any
 
@@ -41,10 +42,27 @@ _HOMES = {
         "SymgradError",
         "UnsupportedError",
     ),
+    "tensor.tensor": ("Tensor", "tensor"),
+    "tensor.grad_mode": ("enable_grad", "is_grad_enabled", "no_grad", "set_grad_enabled"),
+    "tensor.construct": (
+        *("arange", "bool_", "float32", "float64", "from_numpy", "full", "int64"),
+        *("linspace", "ones", "ones_like", "zeros", "zeros_like"),
+    ),
+    "tensor.functions": tuple(
+        str.split(
+            "abs acos acosh arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin "
+            "asinh atan atan2 atanh besselj0 besselj1 cbrt ceil clamp clip cos cosh cot "
+            "csc digamma erf erfc exp exp2 expit expm1 fabs floor gamma gammaln gelu "
+            "heaviside hypot j0 j1 lgamma ln log log10 log1p log2 logaddexp loggamma max "
+            "maximum mean min minimum mod polygamma pow power psi relu rint round rsqrt "
+            "sec sgn sigmoid sign silu sin sinc sinc_derivative sinh softplus sqrt sum "
+            "swish tan tanh trunc where xlogy e inf nan pi"
+        )
+    ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [*sorted(_HOME)]
+__all__ = sorted(name for name in _HOME if not hasattr(builtins, name) or name == "compile")
 
 
 def __getattr__(name: str) -> Any:
@@ -57,7 +75,9 @@ def __getattr__(name: str) -> Any:
             return metadata.version("symgrad")
         raise AttributeError(f"module 'symgrad' has no attribute '{name}'")
     value = getattr(importlib.import_module(f".{home}", __name__), name)
-    globals()[name] = value
+    if not hasattr(builtins, name):
+        # A global abs, round or sum would hide the built-in one in this module.
+        globals()[name] = value
     return value
 
 

@@ -28,6 +28,7 @@ from .codegen.standalone import Golden, print_check
 from .graph.count import operations
 from .graph.lower import lower
 from .graph.node import Graph
+from .graph.stability import stabilize
 from .language.program import Program
 from .runtime import cache
 from .runtime.kernel import Kernel, Slot
@@ -58,14 +59,28 @@ class Variant:
 
 
 def build_graph(
-    program: Program, transforms: Sequence[Transform], variant: Variant
+    program: Program,
+    transforms: Sequence[Transform],
+    variant: Variant,
+    *,
+    stable: bool | None = None,
 ) -> tuple[Graph, Packing]:
-    """Return the Graph of a Program, transformed, and how its outputs are packed."""
+    """Return the Graph of a Program, transformed, and how its outputs are packed.
+
+    Stable forms are looked for before and after the transformations, unless `stable` says
+    no, or the Program does and `stable` is None.
+    """
+    if stable is None:
+        stable = program.stable
     axes = dict(zip(program.inputs, variant.axes, strict=True))
     graph = lower(program, axes, variant.everywhere)
+    if stable:
+        graph = stabilize(graph)
     packing = _packing(program)
     for transform in transforms:
         graph, packing = transform.apply(graph, packing)
+    if stable and transforms:
+        graph = stabilize(graph)
     return graph, packing
 
 

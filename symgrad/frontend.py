@@ -23,6 +23,7 @@ def compile(
     inputs: Sequence[Any] | None = None,
     outputs: Sequence[str] | None = None,
     limits: Limits | None = None,
+    stable: bool = True,
 ) -> Function:
     """Return the Function of a formula.
 
@@ -38,6 +39,8 @@ def compile(
             of first appearance in text, else sorted by name.
         outputs: names of the results; the last statement if None.
         limits: sizes beyond which text is refused.
+        stable: compute ``log(1 + x)`` as ``log1p(x)`` and so on, wherever a form is known
+            that loses fewer digits; see `symgrad.graph.stability`.
 
     Raises:
         FormulaError: the text is not a formula; the error shows the place.
@@ -46,7 +49,8 @@ def compile(
     >>> compile("z = y*log(x) + sin(y)")
     <symgrad.Function z(x, y)>
     """
-    return Function(read_program(source, inputs=inputs, outputs=outputs, limits=limits))
+    program = read_program(source, inputs=inputs, outputs=outputs, limits=limits)
+    return Function(replace(program, stable=stable))
 
 
 def read_program(

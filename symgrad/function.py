@@ -93,6 +93,11 @@ class Function:
         return self._program
 
     @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """The transformations that are applied to the Program, in order."""
+        return self._transforms
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the arguments in order."""
         return self._inputs
@@ -152,6 +157,8 @@ class Function:
         for value in args:
             handler = getattr(type(value), "__symgrad_function__", None)
             if handler is not None:
+                if out is not None:
+                    raise ArgumentError("out= is for arrays; a tensor's result is a tensor")
                 return handler(self, args)
         return self._call_arrays(args, out)
 
@@ -161,13 +168,16 @@ class Function:
             scalar = self._scalar = self._number_path()
         try:
             return scalar(*args)
-        except OverflowError:
+        except (OverflowError, TypeError):
+            # An integer too large for a double; what looks at arrays says so.
             return self._call_arrays(args, None)
 
     def _number_path(self) -> Any:
         """Return a function of plain numbers that packs what the kernel returns."""
         compiled = self.compiled(Variant((0,) * len(self._program.inputs)))
         function, packing = compiled.kernel.function, compiled.packing
+        if not compiled.kernel.returned:
+            return lambda: _pack(packing, [])
         double = np.float64
         if packing == Block(0):
             return lambda *args: double(function(*args))
@@ -294,17 +304,17 @@ class Function:
         >>> f.derivative("x"), f.derivative("x", inline=True), f.derivative("u", "u")
         (y*cos(u), y*cos(x*y), -sin(u))
         """
-        from .graph.lift import lift
+        from .graph.lift import lift, meaning
 
         graph = self._symbolic_graph()
         node = self._output(graph, output)
         for name in wrt:
             node = closed_form(graph.builder, node, graph.find(name))
-        return lift(node, inline=inline)
+        return lift(node if wrt else meaning(node), inline=inline)
 
     def expression(self, name: str | None = None, *, inline: bool = False) -> Any:
         """Return an output or a step as a SymPy expression, steps in it by name."""
-        from .graph.lift import lift
+        from .graph.lift import lift, meaning
 
         graph = self._symbolic_graph()
         known = [output.name for output in graph.outputs]
@@ -312,12 +322,12 @@ class Function:
             node = self._output(graph, name)
         else:
             node = graph.find(name)
-        return lift(node, inline=inline)
+        return lift(meaning(node), inline=inline)
 
     def _symbolic_graph(self) -> Graph:
         mask = varying(self._program)
         variant = Variant((mask,) * len(self._program.inputs), mask)
-        return compiler.build_graph(self._program, self._transforms, variant)[0]
+        return compiler.build_graph(self._program, self._transforms, variant, stable=False)[0]
 
     def _output(self, graph: Graph, name: str | None) -> Any:
         known = [output.name for output in graph.outputs]

@@ -17,6 +17,9 @@ from ..graph.node import Builder, Node
 
 __all__ = ["Guarded", "combine", "scale", "select"]
 
+#: A longer guard is folded, so that the work on a chain of branches is linear.
+_LONGEST = 4
+
 
 class Guarded(NamedTuple):
     """A derivative with the conditions under which it counts; all of them must hold."""
@@ -26,22 +29,26 @@ class Guarded(NamedTuple):
 
 
 def select(b: Builder, term: Guarded) -> Node:
-    """Return the derivative as one node: the value under its guard, else 0.
-
-    The conditions are asked in their order, outer ones first: where one does not hold, the
-    later ones mean nothing, and a NaN in them must not count.
-    """
-    value = term.value
-    for condition in reversed(term.guard):
-        value = b.apply("where", condition, value, b.number(0))
-    return value
+    """Return the derivative as one node: the value under its guard, else 0."""
+    if not term.guard:
+        return term.value
+    zero = b.number(0)
+    *outer, inner = term.guard
+    value = b.apply("where", inner, term.value, zero)
+    return b.apply("where", _holds(b, tuple(outer)), value, zero) if outer else value
 
 
 def _holds(b: Builder, guard: tuple[Node, ...]) -> Node:
-    """Return a guard as one condition."""
-    if len(guard) == 1:
-        return guard[0]
-    return b.condition(select(b, Guarded(guard, b.number(1))))
+    """Return a guard as one condition.
+
+    Its conditions are asked in their order, outer ones first: where one does not hold, the
+    later ones mean nothing, and a NaN in them must not count, as it would in an ``and``.
+    """
+    result, *rest = guard
+    for condition in rest:
+        both = b.apply("where", result, b.real(condition), b.number(0))
+        result = b.condition(both)
+    return result
 
 
 def scale(b: Builder, term: Guarded, partial: Node) -> Guarded | None:
@@ -103,6 +110,8 @@ def combine(b: Builder, terms: Iterable[Guarded]) -> Guarded | None:
     (guard, value), *rest = groups.items()
     for other_guard, other_value in rest:
         guard, value = _either(b, guard, value, other_guard, other_value)
+    if len(guard) > _LONGEST:
+        guard = (_holds(b, guard[:-1]), guard[-1])
     return Guarded(guard, value)
 
 

@@ -6,12 +6,14 @@ statement that a group of lines serves is quoted above it.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from .. import vmath
 from ..graph.algebra import exact
-from ..graph.node import BOOLEAN, Graph, Node, ancestors
+from ..graph.node import BOOLEAN, Graph, Node
 from ..language.functions import FUNCTIONS
 from ..language.program import Number
 from .names import Names
@@ -35,7 +37,15 @@ _SIGNS: Mapping[str, tuple[str, int]] = {
     "or": (" or ", _OR),
 }
 _WIDTH = 60
+_LINE = 92
+_UNBROKEN: Mapping[str, bool] = {"break_long_words": False, "break_on_hyphens": False}
 _UNROLLED = 4
+#: How many calls of a function of two operands that takes more are written in one line.
+_NESTED = 4
+#: Whole exponents beyond this are passed as floating-point numbers.
+_LARGEST_POWER = 2**31 - 1
+#: How many tests of NaN stand in one line.
+_TESTS = 4
 
 
 class Text(NamedTuple):
@@ -103,8 +113,12 @@ class _Printer:
     lines: list[str] = field(default_factory=list)
     known: dict[Node, Text] = field(default_factory=dict)
     uses: dict[Node, int] = field(default_factory=dict)
+    #: Values of steps that nothing else uses: the step is their name.
+    bound: set[Node] = field(default_factory=set)
     primitives: set[str] = field(default_factory=set)
     aliases: dict[str, str] = field(default_factory=dict)
+    #: Names that tell that a condition compares no NaN.
+    ordered: dict[Node, str] = field(default_factory=dict)
     extents: dict[int, str] = field(default_factory=dict)
     arrays: dict[Node, str] = field(default_factory=dict)
     commented: tuple[int, bool] = (-1, True)
@@ -115,7 +129,7 @@ class _Printer:
         order = self.graph.nodes()
         steps = [str(node.payload) for node in order if node.op == "step"]
         inputs = [str(node.payload) for node in self.graph.inputs]
-        self.names = Names(dict.fromkeys([*inputs, *steps]))
+        self.names = Names(dict.fromkeys([*inputs, *steps]), vmath.names())
         self.names.fresh(self.name)
         self._count_uses(order)
         self.wishes = dict(self.graph.labels)
@@ -148,10 +162,12 @@ class _Printer:
         for section in plan.sections:
             self._section(section, outputs)
         if plan.scalars:
-            self._line(f"return {', '.join(self._results(plan.scalars))}")
+            self._return(self._results(plan.scalars))
         elif not self.lines:
             self._line("return")
         head = f"def {self.name}({', '.join(parameter.name for parameter in parameters)}):"
+        if len(head) > _LINE:
+            head = textwrap.fill(head, _LINE, subsequent_indent=" " * 8, **_UNBROKEN)
         return Function(
             self.name,
             "\n".join([head, *self.lines]) + "\n",
@@ -161,13 +177,25 @@ class _Printer:
             frozenset(self.primitives),
             dict(sorted(self.aliases.items())),
             self.dtype,
-            sum(len(section.nests) for section in plan.sections),
+            # Setting arrays to 0 before they are summed up is a pass of its own.
+            sum(len(section.nests) for section in plan.sections) + bool(plan.buffers),
         )
 
     # Structure
 
     def _line(self, text: str) -> None:
         self.lines.append("    " * self.indent + text)
+
+    def _return(self, texts: list[str]) -> None:
+        listed = ", ".join(texts)
+        if len(listed) < _LINE - 10:
+            self._line(f"return {listed}")
+            return
+        indent = " " * 8
+        wrapped = textwrap.fill(
+            listed, _LINE, initial_indent=indent, subsequent_indent=indent, **_UNBROKEN
+        )
+        self.lines += ["    return (", wrapped, "    )"]
 
     def _buffers(
         self, buffers: list[Node], arrays: list[tuple[str, Node]], outputs: dict[str, str]
@@ -221,19 +249,25 @@ class _Printer:
         for output in self.graph.outputs:
             source = _source(output.node)
             self.uses[source] = self.uses.get(source, 0) + 1
+        self.bound = {
+            node.operands[0]
+            for node in order
+            if node.op == "step" and node.operands[0].op == "where"
+            if self.uses[node.operands[0]] == 1
+        }
 
     def _nest(self, nest: Nest, outputs: dict[str, str]) -> None:
         inside = {node: depth for depth, level in enumerate(nest.bodies) for node in level}
         forced = self._crossing(nest, inside)
         outer = dict(self.known)
-        taken = self.names.mark()
+        ordered = dict(self.ordered)
         for level in nest.totals:
             for node in level:
                 if not node.axes:
                     name = self.names.fresh("total")
-                    taken.add(name)
                     self._line(f"{name} = 0.0")
                     outer[node] = self.known[node] = Text(name)
+        taken = self.names.mark()
         counters: dict[int, str] = {}
         indent = self.indent
         for depth, axis in enumerate(nest.axes):
@@ -247,6 +281,7 @@ class _Printer:
         self.indent = indent
         self.commented = (-1, True)
         self.known = outer
+        self.ordered = ordered
         self.names.release(taken)
 
     def _crossing(self, nest: Nest, inside: dict[Node, int]) -> set[Node]:
@@ -302,8 +337,6 @@ class _Printer:
                 target = self.known[node].code
             self._line(f"{target} += {value}")
         for name, node in nest.stores[depth]:
-            if self.arrays.get(node) == outputs[name]:
-                continue
             if _source(node) not in self.known:
                 self._comment(node)
             target = f"{outputs[name]}[{self._position(node.axes, counters)}]"
@@ -318,6 +351,8 @@ class _Printer:
                 continue
             if node.op == "broadcast":
                 continue
+            if node in self.bound and not (forced is not None and node in forced):
+                continue
             named = (
                 node.op == "step"
                 or node in self.wishes
@@ -329,7 +364,7 @@ class _Printer:
                 self._assign(node)
 
     def _too_long(self, node: Node) -> bool:
-        if node.op == "where":
+        if node.op == "where" or len(node.operands) > _NESTED:
             return True
         length = 0
         for operand in node.operands:
@@ -356,6 +391,9 @@ class _Printer:
             return
         self.commented = place
         quoted = self.graph.statements[node.statement]
+        quoted = "".join(c if c.isprintable() else " " for c in quoted)
+        if len(quoted) > _LINE:
+            quoted = f"{quoted[: _LINE - 3]}..."
         if quoted:
             self._line(f"# {'derivatives of ' if adjoint else ''}{quoted}")
 
@@ -414,7 +452,7 @@ class _Printer:
     def _power(self, node: Node) -> Text:
         base, exponent = node.operands
         value = exact(exponent)
-        if value is None or value.denominator != 1:
+        if value is None or value.denominator != 1 or abs(value) > _LARGEST_POWER:
             return self._call(node)
         text = self._expression(base)
         power = abs(value.numerator)
@@ -434,7 +472,11 @@ class _Printer:
         arguments = [self._expression(operand).code for operand in node.operands]
         primitive = self._primitive(FUNCTIONS[node.op].kernel)
         text = f"{primitive}({', '.join(arguments[:2])})"
-        for argument in arguments[2:]:
+        for number, argument in enumerate(arguments[2:], start=1):
+            if number % _NESTED == 0:
+                name = self.names.fresh("t")
+                self._line(f"{name} = {text}")
+                text = name
             text = f"{primitive}({text}, {argument})"
         return Text(text)
 
@@ -451,37 +493,53 @@ class _Printer:
         test = _wrapped(self._expression(condition), _OR)
         first = _wrapped(self._expression(yes), _OR)
         second = _wrapped(self._expression(no), _OR)
-        ordered = " and ".join(f"{name} == {name}" for name in self._compared(condition))
+        ordered = " and ".join(self._ordered(condition))
         nan = self._typed(Text("math.nan")).code
         if not ordered:
             return Text(f"{first} if {test} else {second}", _CONDITIONAL)
         return Text(f"({first} if {test} else {second}) if {ordered} else {nan}", _CONDITIONAL)
 
-    def _compared(self, condition: Node) -> list[str]:
-        """Return the texts of all values that a condition compares, literals left out."""
-        names: dict[str, None] = {}
-        for node in ancestors([condition]):
-            if (
-                node.op in _SIGNS
-                and _SIGNS[node.op][1] == _RELATION
-                and self._within(node, condition)
-            ):
-                for operand in node.operands:
-                    if operand.op not in ("number", "constant", "extent"):
-                        names[_wrapped(self._expression(operand), _SUM)] = None
-        return list(names)
+    def _ordered(self, condition: Node) -> list[str]:
+        """Return the tests that nothing that a condition compares is NaN.
 
-    @staticmethod
-    def _within(relation: Node, condition: Node) -> bool:
-        """Tell whether a relation belongs to a condition by and, or, not alone."""
+        The tests of a long condition get a name, which longer ones that contain the
+        condition use, so that a chain of conditions takes code in proportion to its length.
+        """
+        tests: dict[str, None] = {}
         pending = [condition]
+        seen = set(pending)
         while pending:
             node = pending.pop()
-            if node is relation:
-                return True
-            if node.op in ("and", "or", "not"):
-                pending.extend(node.operands)
-        return False
+            if node in self.ordered:
+                tests[self.ordered[node]] = None
+                continue
+            operands = node.operands if node.op in ("and", "or", "not") else ()
+            for operand in reversed(operands):
+                if operand not in seen:
+                    seen.add(operand)
+                    pending.append(operand)
+            if node.op in _SIGNS and _SIGNS[node.op][1] == _RELATION:
+                for operand in node.operands:
+                    if not _is_ordered(operand):
+                        text = _wrapped(self._expression(operand), _SUM)
+                        tests[f"{text} == {text}"] = None
+        if len(tests) <= _TESTS:
+            return list(tests)
+        lines = list(tests)
+        name = ""
+        for start in range(0, len(lines), _TESTS):
+            head = [name] if name else []
+            name = self.names.fresh("ordered")
+            self._line(f"{name} = {' and '.join([*head, *lines[start : start + _TESTS]])}")
+        self.ordered[condition] = name
+        return [name]
+
+
+def _is_ordered(node: Node) -> bool:
+    """Tell whether a node is a literal that compares with everything."""
+    if node.op == "number" and isinstance(node.payload, Number):
+        return float(node.payload) == float(node.payload)
+    return node.op in ("constant", "extent")
 
 
 def _source(node: Node) -> Node:

@@ -80,7 +80,12 @@ def schedule(graph: Graph) -> Schedule:
         if node.op == "reduce":
             operand = node.operands[0]
             roots[phase[operand]].setdefault(operand.axes, ([], []))[0].append(node)
+    summed: set[Node] = set()
     for name, node in arrays:
+        if node.op == "reduce" and node not in summed:
+            # The first output that is a sum is where the sum is accumulated.
+            summed.add(node)
+            continue
         roots[phase[node]].setdefault(node.axes, ([], []))[1].append((name, node))
     for section, wanted in zip(sections, roots, strict=True):
         section.nests = _nests(wanted)

@@ -13,32 +13,52 @@ from typing import Any
 import sympy as sp
 from sympy.printing.pycode import PythonCodePrinter
 
+from ..errors import LimitError
 from ..language.functions import FUNCTIONS
 from ..language.program import Number
 from .algebra import exact
 from .node import Node, ancestors
 
-__all__ = ["as_latex", "as_python", "as_text", "lift"]
+__all__ = ["as_latex", "as_python", "as_text", "lift", "meaning"]
 
 
 def lift(root: Node, *, inline: bool = False) -> Any:
     """Return a node as a SymPy expression over real symbols.
 
     Args:
-        root: the node.
+        root: the node. A named step is its name; for what it stands for, lift `meaning`.
         inline: write named steps out in terms of the inputs instead of keeping their names.
+
+    Raises:
+        LimitError: the expression is nested too deeply for SymPy, which recurses.
     """
-    steps = () if inline else [n for n in ancestors([root]) if n.op == "step" and n is not root]
+    steps = () if inline else [n for n in ancestors([root]) if n.op == "step"]
     order = ancestors([root], steps)
     barrier = set(steps)
     inner = _links_of_chains(order, root)
     lifted: dict[Node, Any] = {}
-    for node in order:
-        if node in barrier:
-            lifted[node] = _symbol(node)
-        elif node not in inner:
-            lifted[node] = _lift(node, lifted, inner)
+    try:
+        for node in order:
+            if node in barrier:
+                lifted[node] = _symbol(node)
+            elif node not in inner:
+                lifted[node] = _lift(node, lifted, inner)
+    except RecursionError:
+        raise LimitError(
+            "the expression is nested too deeply for SymPy",
+            hint="give names to its parts, or compute with grad(...) instead",
+        ) from None
     return lifted[root]
+
+
+def meaning(node: Node) -> Node:
+    """Return what a named step stands for; any other node is itself."""
+    while node.op in ("step", "broadcast"):
+        named = node.op == "step"
+        (node,) = node.operands
+        if named:
+            break
+    return node
 
 
 def _links_of_chains(order: list[Node], root: Node) -> set[Node]:

@@ -37,19 +37,23 @@ def lower(
     builder = Builder()
     inputs = tuple(builder.input(name, axes.get(name, 0)) for name in program.inputs)
     bound = dict(zip(program.inputs, inputs, strict=True))
-    nodes, statements = _translate(builder, program, bound)
+    spread, origin = _shapes(program, axes)
+    nodes, statements = _translate(builder, program, bound, spread)
     steps = tuple(nodes[position] for position in program.steps.values())
-    graph = Graph(builder, inputs, (), steps, statements, len(builder))
-    values = [builder.real(nodes[position]) for _, position in program.outputs]
     reduced = _reduced(program)
-    like = graph.like(values) if reduced else []
     outputs = tuple(
-        Output(name, values[k], like[k])
-        if position in reduced
-        else Output(name, builder.broadcast(values[k], everywhere), program.inputs)
-        for k, (name, position) in enumerate(program.outputs)
+        Output(
+            name,
+            builder.broadcast(builder.real(nodes[at]), spread[at]),
+            tuple(n for k, n in enumerate(program.inputs) if origin[at] >> k & 1),
+        )
+        if at in reduced
+        else Output(
+            name, builder.broadcast(builder.real(nodes[at]), everywhere), program.inputs
+        )
+        for name, at in program.outputs
     )
-    return replace(graph, outputs=outputs, primal=len(builder))
+    return Graph(builder, inputs, outputs, steps, statements, len(builder))
 
 
 def varying(program: Program) -> int:
@@ -74,6 +78,28 @@ def instantiate(
     bound = dict(zip(template.inputs, operands, strict=True))
     nodes, _ = _translate(builder, template, bound, place=False)
     return tuple(nodes[position] for _, position in template.outputs)
+
+
+def _shapes(program: Program, axes: Mapping[str, int]) -> tuple[list[int], list[int]]:
+    """Return masks of the axes and of the inputs that give every value its shape.
+
+    They are those of the formula as it is written: in ``sum(x - x + 1)`` the identities
+    make the summand a literal, but it still has a value at every point.
+    """
+    spread: list[int] = []
+    origin: list[int] = []
+    number = {name: 1 << place for place, name in enumerate(program.inputs)}
+    for code in program.instructions:
+        mask, inputs = 0, 0
+        if code.op == "input":
+            mask, inputs = axes.get(str(code.payload), 0), number[str(code.payload)]
+        elif code.op not in _REDUCTIONS:
+            for operand in code.operands:
+                mask |= spread[operand]
+                inputs |= origin[operand]
+        spread.append(mask)
+        origin.append(inputs)
+    return spread, origin
 
 
 def _reduced(program: Program) -> set[int]:
@@ -106,7 +132,11 @@ def _text(program: Program, code: Instruction) -> str:
 
 
 def _translate(
-    builder: Builder, program: Program, bound: Mapping[str, Node], place: bool = True
+    builder: Builder,
+    program: Program,
+    bound: Mapping[str, Node],
+    spread: Sequence[int] = (),
+    place: bool = True,
 ) -> tuple[list[Node], tuple[str, ...]]:
     """Return the node of every instruction, and the texts of the statements.
 
@@ -130,12 +160,10 @@ def _translate(
         elif op == "step":
             node = builder.step(str(code.payload), operands[0])
         elif op == "sum":
-            operand = builder.real(operands[0])
-            node = builder.reduce(operand, operand.axes)
+            node = builder.reduce(operands[0], spread[code.operands[0]])
         elif op == "mean":
-            operand = builder.real(operands[0])
-            total = builder.reduce(operand, operand.axes)
-            node = apply("div", total, builder.extent(operand.axes))
+            axes = spread[code.operands[0]]
+            node = apply("div", builder.reduce(operands[0], axes), builder.extent(axes))
         elif op == "clip":
             node = apply("min", apply("max", operands[0], operands[1]), operands[2])
         elif op in ("polygamma", "sinc_derivative"):

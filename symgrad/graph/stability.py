@@ -116,6 +116,7 @@ def stabilize(graph: Graph) -> Graph:
     """Return a Graph whose outputs are computed in their stable forms."""
     b = graph.builder
     new: dict[Node, Node] = {}
+    before = len(b)
     place = b.statement, b.span
     for node in graph.nodes():
         b.statement, b.span = node.statement, node.span
@@ -126,6 +127,7 @@ def stabilize(graph: Graph) -> Graph:
         outputs=tuple(output._replace(node=new[output.node]) for output in graph.outputs),
         steps=tuple(new.get(step, step) for step in graph.steps),
         labels={new.get(node, node): label for node, label in graph.labels.items()},
+        primal=len(b) if graph.primal == before else graph.primal,
     )
 
 

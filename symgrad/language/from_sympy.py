@@ -6,8 +6,10 @@ Nothing is simplified, and no string ever reaches SymPy.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
+from numbers import Rational, Real
 from typing import Any
 
 import sympy as sp
@@ -91,7 +93,9 @@ def _equation(value: Any) -> tuple[str | None, Any]:
 
 
 def _name(key: Any) -> str:
-    return str(key.name) if isinstance(key, sp.Symbol) else str(key)
+    """Return a name as Python would read it; other spellings of it are the same name."""
+    name = str(key.name) if isinstance(key, sp.Symbol) else str(key)
+    return unicodedata.normalize("NFKC", name)
 
 
 class _Reader:
@@ -193,10 +197,11 @@ class _Reader:
             name = NAMES.get(kind)
         if name is None:
             _refuse(node)
+        _check_arity(node, str(name))
         return emit(str(name), tuple(self.positions[arg] for arg in node.args))
 
     def _symbol(self, node: Any) -> int:
-        name = str(node.name)
+        name = _name(node)
         if name in self.bound:
             return self.bound[name]
         known = self.symbols.setdefault(name, node)
@@ -229,12 +234,13 @@ def _sympified(value: Any) -> Any:
     """Return a SymPy object; strings are refused, for SymPy would execute them."""
     if isinstance(value, sp.Basic):
         return value
-    if isinstance(value, int | float | Fraction):
-        return (
-            sp.Rational(value)
-            if isinstance(value, Fraction)
-            else sp.sympify(value, strict=True)
-        )
+    # NumPy's truth values are no bool, and NumPy need not be there.
+    if isinstance(value, bool) or str(getattr(value, "dtype", "")) == "bool":
+        return sp.true if value else sp.false
+    if isinstance(value, Rational):
+        return sp.Rational(int(value.numerator), int(value.denominator))
+    if isinstance(value, Real):
+        return sp.Float(float(value))
     raise UnsupportedError(
         f"expected a SymPy expression and got {type(value).__name__}; "
         "formulas as text go to compile() directly, not into lists"
@@ -251,6 +257,15 @@ def _operands(node: Any) -> tuple[Any, ...]:
         return tuple(node.args)
     _refuse(node)
     return ()
+
+
+def _check_arity(node: Any, name: str) -> None:
+    least, most = FUNCTIONS[name].arity
+    if len(node.args) < least or (most is not None and len(node.args) > most):
+        raise UnsupportedError(
+            f"cannot compile {type(node).__name__} of {len(node.args)} arguments: "
+            f"{name} takes {least}{'' if most == least else ' or more'}"
+        )
 
 
 def _refuse(node: Any) -> None:

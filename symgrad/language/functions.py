@@ -407,8 +407,7 @@ _ROWS: tuple[Function, ...] = (
         lambda sp, x: sp.besselj(1, x),
         aliases=("j1",),
         partials=(
-            "where(abs(x) < 1/256, 1/2 - 3*x**2/16 + 5*x**4/384, "
-            "besselj0(x) - besselj1(x)/x)",
+            "where(abs(x) < 1/256, 1/2 - 3*x**2/16 + 5*x**4/384, besselj0(x) - besselj1(x)/x)",
         ),
         why="SymPy's formula needs J2; its higher derivatives cancel near 0 (DLMF 10.2.2)",
         textbook=("besselj0(x) - besselj1(x)/x",),

@@ -69,6 +69,7 @@ class Program:
         name: the name before a header ``f(x, y) = ...``, else None.
         shape: the shape of the outputs when they came as one Matrix, else None.
         single: True when calling gives one value, False when it gives a tuple.
+        stable: True when kernels may compute the formula in its stable forms.
     """
 
     instructions: tuple[Instruction, ...]
@@ -78,6 +79,7 @@ class Program:
     name: str | None = None
     shape: tuple[int, ...] | None = None
     single: bool = True
+    stable: bool = True
 
     @property
     def steps(self) -> dict[str, int]:

@@ -20,10 +20,12 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from symgrad.vmath import bessel, elementary, gamma, ieee, statistics
+from symgrad.vmath.intrinsics import INTRINSICS
 
 __all__ = ["defined_names", "definitions", "evaluate", "names"]
 
 _DECORATOR = '@numba.njit(error_model="numpy", nogil=True)'
+_INLINE = '@numba.njit(error_model="numpy", nogil=True, forceinline=True)'
 _MODULES: tuple[ModuleType, ...] = (elementary, gamma, bessel, statistics)
 _DIRECT = elementary.DIRECT
 _FUNCTIONS: dict[str, FunctionType] = {
@@ -32,6 +34,9 @@ _FUNCTIONS: dict[str, FunctionType] = {
     for name, value in vars(module).items()
     if isinstance(value, FunctionType) and value.__module__ == module.__name__
 }
+_KNOWN = frozenset({*_FUNCTIONS, *_DIRECT, *INTRINSICS})
+#: Modules whose functions have no branches.
+_BRANCH_FREE: frozenset[str] = frozenset()
 
 
 def names() -> tuple[str, ...]:
@@ -46,7 +51,7 @@ def defined_names(wanted: Iterable[str]) -> tuple[str, ...]:
     def visit(name: str) -> None:
         if name in order:
             return
-        if name not in _DIRECT:
+        if name not in _DIRECT and name not in INTRINSICS:
             for callee in _callees(_function(name)):
                 visit(callee)
         order[name] = None
@@ -54,7 +59,8 @@ def defined_names(wanted: Iterable[str]) -> tuple[str, ...]:
     for name in sorted(set(wanted)):
         visit(name)
     direct = [name for name in order if name in _DIRECT]
-    return (*direct, *(name for name in order if name not in _DIRECT))
+    intrinsic = [name for name in order if name in INTRINSICS]
+    return (*direct, *intrinsic, *(name for name in order if name in _FUNCTIONS))
 
 
 def definitions(wanted: Iterable[str]) -> str:
@@ -65,7 +71,8 @@ def definitions(wanted: Iterable[str]) -> str:
     """
     found = defined_names(wanted)
     parts = ["".join(f"{name} = {_DIRECT[name]}\n" for name in found if name in _DIRECT)]
-    parts += [f"{_DECORATOR}\n{_source(name)}" for name in found if name not in _DIRECT]
+    parts += [INTRINSICS[name] for name in found if name in INTRINSICS]
+    parts += [f"{_decorator(name)}\n{_source(name)}" for name in found if name in _FUNCTIONS]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -80,10 +87,16 @@ def _function(name: str) -> FunctionType:
     return _FUNCTIONS[name]
 
 
+def _decorator(name: str) -> str:
+    """Return the decorator: what has no branches is inlined, so that loops vectorise."""
+    module = _function(name).__module__
+    return _INLINE if module in _BRANCH_FREE else _DECORATOR
+
+
 def _callees(function: FunctionType) -> list[str]:
     """Return the primitives and helpers that a function calls, sorted."""
     loads = (i.argval for i in dis.get_instructions(function) if i.opname == "LOAD_GLOBAL")
-    return sorted({name for name in loads if name in _FUNCTIONS or name in _DIRECT})
+    return sorted({name for name in loads if name in _KNOWN})
 
 
 @functools.cache
@@ -121,6 +134,9 @@ def _evaluator(name: str) -> Callable[..., float]:
         return direct
     space: dict[str, Any] = {"math": ieee, "np": ieee, "__divide": ieee.divide}
     for other in defined_names([name]):
+        if other in INTRINSICS:
+            space[other] = getattr(ieee, other)
+            continue
         if other in _DIRECT:
             space[other] = _evaluator(other)
             continue

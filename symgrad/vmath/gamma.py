@@ -69,6 +69,8 @@ def _hurwitz_zeta(s: float, x: float) -> float:
     while y < 8.0 + 1.6 * s:
         inverse = 1.0 / y
         term = inverse * inverse if s == 2.0 else math.pow(y, -s)
+        if term == math.inf:
+            return term
         total += term - s * error * inverse * term
         k += 1.0
         y = x + k

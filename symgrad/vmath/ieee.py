@@ -7,7 +7,9 @@ primitives import this one in place of `math` and `numpy`.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable
+from fractions import Fraction
 
 copysign = math.copysign
 fabs = math.fabs
@@ -114,3 +116,62 @@ def divide(x: float, y: float) -> float:
     if y != 0.0:
         return x / y
     return nan if x == 0.0 or x != x else copysign(inf, x) * copysign(1.0, y)
+
+
+def fma(a: float, b: float, c: float) -> float:
+    """Return a*b + c, rounded once."""
+    rough = a * b + c
+    if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
+        return rough
+    exact = Fraction(a) * Fraction(b) + Fraction(c)
+    if exact == 0:
+        return rough
+    try:
+        return float(exact)
+    except OverflowError:
+        return copysign(inf, rough)
+
+
+def as_int(x: float) -> int:
+    """Return the bits of a double as a signed integer."""
+    return int(struct.unpack("<q", struct.pack("<d", x))[0])
+
+
+def as_float(n: int) -> float:
+    """Return the double with the given bits; integers wrap around at 64 bits."""
+    return float(struct.unpack("<d", struct.pack("<Q", n & 0xFFFFFFFFFFFFFFFF))[0])
+
+
+def float32(x: float) -> float:
+    """Return the nearest float32 number."""
+    try:
+        return float(struct.unpack("<f", struct.pack("<f", x))[0])
+    except OverflowError:
+        return copysign(inf, x)
+
+
+def fmaf(a: float, b: float, c: float) -> float:
+    """Return a*b + c for float32 numbers, rounded once."""
+    a, b, c = float32(a), float32(b), float32(c)
+    rough = a * b + c
+    if not math.isfinite(rough):
+        return rough
+    product = Fraction(a) * Fraction(b)
+    error = product + Fraction(c) - Fraction(rough)
+    if error != 0:
+        # To odd: the double between the sum and its neighbour is never a tie of float32.
+        bits = as_int(rough)
+        if not bits & 1:
+            away = (error > 0) == (rough > 0.0)
+            rough = as_float(bits + 1 if away else bits - 1)
+    return float32(rough)
+
+
+def as_intf(x: float) -> int:
+    """Return the bits of a float32 number as a signed integer."""
+    return int(struct.unpack("<i", struct.pack("<f", float32(x)))[0])
+
+
+def as_floatf(n: int) -> float:
+    """Return the float32 number with the given bits; integers wrap around at 32 bits."""
+    return float(struct.unpack("<f", struct.pack("<I", n & 0xFFFFFFFF))[0])

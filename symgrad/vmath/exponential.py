@@ -1,0 +1,316 @@
+"""Exponentials without branches: exp, exp2, expm1, sinh, cosh and what is made of them.
+
+Method (Muller, Elementary Functions, chapter 11): x = k*log(2) + r with |r| <= log(2)/2, the
+multiple subtracted in two parts (Cody and Waite), a polynomial of r, and 2**k put together
+from bits. k is found by adding 1.5*2**52, whose lowest bits then hold it. Coefficients:
+scripts/vmath_coefficients.py. The errors stated are measured by scripts/accuracy.
+"""
+
+from symgrad.vmath import ieee as math
+from symgrad.vmath import ieee as np
+from symgrad.vmath.ieee import as_float, as_floatf, as_int, as_intf, fma, fmaf
+
+
+def _reduced(x: float) -> tuple[int, float, float]:
+    """Return k (in the lowest bits of a number), r and its error: x = k*log(2) + r + error."""
+    t = fma(x, 1.4426950408889634, 6755399441055744.0)
+    k = t - 6755399441055744.0
+    a = fma(k, -0.6931471805599453, x)
+    r = fma(k, -2.3190468138462996e-17, a)
+    return as_int(t), r, fma(k, -2.3190468138462996e-17, a - r)
+
+
+def _expm1_tail(r: float, error: float) -> float:
+    """Return exp(r + error) - 1 - r for |r| <= log(2)/2."""
+    q = fma(r, 2.0914059220235004e-09, 2.510043480954599e-08)
+    q = fma(r, q, 2.7557276191382524e-07)
+    q = fma(r, q, 2.7557268356217503e-06)
+    q = fma(r, q, 2.4801587322483025e-05)
+    q = fma(r, q, 0.00019841269863120472)
+    q = fma(r, q, 0.0013888888888885027)
+    q = fma(r, q, 0.008333333333330048)
+    q = fma(r, q, 0.04166666666666667)
+    q = fma(r, q, 0.16666666666666669)
+    z = r * r
+    return fma(0.5 * r, r, fma(r * z, q, error))
+
+
+def exp(x: float) -> float:
+    """Return e to the power x; below 0.8 ULP."""
+    y = 709.79 if x > 709.79 else x
+    y = -746.0 if y < -746.0 else y
+    n, r, _ = _reduced(y)
+    p = fma(r, 2.5109258884952488e-08, 2.762644171367754e-07)
+    p = fma(r, p, 2.7557244480040326e-06)
+    p = fma(r, p, 2.4801504143870078e-05)
+    p = fma(r, p, 0.0001984126988501557)
+    p = fma(r, p, 0.0013888888932648872)
+    p = fma(r, p, 0.008333333333322313)
+    p = fma(r, p, 0.041666666666572684)
+    p = fma(r, p, 0.16666666666666677)
+    p = fma(r, p, 0.5000000000000006)
+    p = fma(r, p, 1.0)
+    low = y < -700.0
+    scale = as_float((n + (1223 if low else 1022)) << 52)
+    return fma(p, r, 1.0) * scale * (6.223015277861142e-61 if low else 2.0)
+
+
+def exp2(x: float) -> float:
+    """Return 2**x; below 0.8 ULP."""
+    y = 1024.0 if x > 1024.0 else x
+    y = -1076.0 if y < -1076.0 else y
+    t = y + 6755399441055744.0
+    r = y - (t - 6755399441055744.0)
+    p = fma(r, 4.4563950499613075e-10, 7.072621947844952e-09)
+    p = fma(r, p, 1.0178054372957653e-07)
+    p = fma(r, p, 1.3215442407572165e-06)
+    p = fma(r, p, 1.5252733845535516e-05)
+    p = fma(r, p, 0.00015403530442032522)
+    p = fma(r, p, 0.0013333558146404675)
+    p = fma(r, p, 0.009618129107606711)
+    p = fma(r, p, 0.055504108664821625)
+    p = fma(r, p, 0.24022650695910097)
+    p = fma(r, p, 0.6931471805599453)
+    low = y < -1000.0
+    scale = as_float((as_int(t) + (1223 if low else 1022)) << 52)
+    return fma(p, r, 1.0) * scale * (6.223015277861142e-61 if low else 2.0)
+
+
+def expm1(x: float) -> float:
+    """Return exp(x) - 1; below 0.8 ULP."""
+    y = 709.79 if x > 709.79 else x
+    y = -40.0 if y < -40.0 else y
+    n, r, error = _reduced(y)
+    q = _expm1_tail(r, error)
+    s = as_float((n + 1022) << 52)
+    a = s - 0.5
+    b = s * r
+    c = a + b
+    value = (c + fma(s, q, (b - (c - a)) + ((s - a) - 0.5))) * 2.0
+    return x if math.fabs(x) < 1e-17 else value
+
+
+def _logistic(x: float) -> tuple[float, float]:
+    """Return two factors of 1/(1 + exp(-x)), the second 1.0 or, for small values, 2**-200."""
+    y = -math.fabs(x)
+    y = -760.0 if y < -760.0 else y
+    n, r, error = _reduced(y)
+    q = _expm1_tail(r, error)
+    low = y < -700.0
+    s = as_float((n + (1223 if low else 1023)) << 52)
+    e = fma(s, r, s)
+    e_low = fma(s, q, fma(s, r, s - e))
+    d = 1.0 + e
+    d_low = ((1.0 - d) + e) + e_low
+    negative = x < 0.0
+    e = e if negative else 1.0
+    e_low = e_low if negative else 0.0
+    inverse = 1.0 / (d + d_low)
+    value = (e + e_low) * inverse
+    value = fma(fma(-value, d, e) + fma(-value, d_low, e_low), inverse, value)
+    return value, 6.223015277861142e-61 if low and negative else 1.0
+
+
+def sigmoid(x: float) -> float:
+    """Return 1/(1 + exp(-x)), the quotient corrected by one step; below 0.9 ULP."""
+    value, scale = _logistic(x)
+    return value * scale
+
+
+def silu(x: float) -> float:
+    """Return x/(1 + exp(-x)); below 1.5 ULP."""
+    value, scale = _logistic(x)
+    return value * (-760.0 if x < -760.0 else x) * scale
+
+
+def _log1pexp(x: float) -> tuple[float, float, float, bool]:
+    """Return k*log(2), F, a small rest with log(1 + exp(x)) their sum, for x <= 0.
+
+    The last item says that F and the rest are to be multiplied by 2**-200.
+    """
+    y = -746.0 if x < -746.0 else x
+    n, r, error = _reduced(y)
+    p = r + _expm1_tail(r, error)
+    low = y < -700.0
+    s = as_float((n + (1223 if low else 1023)) << 52)
+    e = fma(s, p, s)
+    e_rest = fma(s, p, s - e)
+    large = e > 0.5
+    f = (e - 1.0) * 0.5 if large else e
+    f_rest = e_rest * 0.5 if large else e_rest
+    t = f / (2.0 + f)
+    z = t * t
+    w = fma(z, 0.13679467927951358, 0.13200374810884413)
+    w = fma(z, w, 0.15389350781340896)
+    w = fma(z, w, 0.18181725320076034)
+    w = fma(z, w, 0.22222223207967554)
+    w = fma(z, w, 0.2857142856630011)
+    w = fma(z, w, 0.4000000000001015)
+    w = fma(z, w, 0.6666666666666666)
+    rest = fma(t, fma(z, w, -f), fma(-f, f_rest, f_rest))
+    rest = rest + (1.6465949582897082e-12 if large else 0.0)
+    return 0.6931471805582987 if large else 0.0, f, rest, low
+
+
+def softplus(x: float) -> float:
+    """Return log(1 + exp(x)) = max(x, 0) + log(1 + exp(-abs(x))); below 0.9 ULP."""
+    a, f, rest, low = _log1pexp(-math.fabs(x))
+    m = x if x > 0.0 else 0.0
+    b = a + m
+    c = b + f
+    value = c + (((m - (b - a)) + (f - (c - b))) + rest)
+    value = m if m > 50.0 else value
+    return value * 6.223015277861142e-61 if low and m == 0.0 else value
+
+
+def logaddexp(x: float, y: float) -> float:
+    """Return log(exp(x) + exp(y)); below 1 ULP of the larger operand."""
+    difference = 0.0 if x == y else x - y
+    a, f, rest, _ = _log1pexp(-math.fabs(difference))
+    m = x if x > y or x != x else y
+    c = a + f
+    value = (f - (c - a)) + rest
+    b = c + m
+    big = math.fabs(m) > math.fabs(c)
+    value = b + (((c - (b - m)) if big else (m - (b - c))) + value)
+    apart = math.fabs(difference) > 745.2 or math.fabs(m) > 1e300
+    return m if apart else value
+
+
+def _reducedf(x: float) -> tuple[int, float, float]:
+    """Return `_reduced` of a float32 number."""
+    t = fmaf(x, 1.4426950216293335, 12582912.0)
+    k = np.float32(t - np.float32(12582912.0))
+    a = fmaf(k, -0.6931471824645996, x)
+    r = fmaf(k, 1.9046542121259336e-09, a)
+    return as_intf(t), r, fmaf(k, 1.9046542121259336e-09, a - r)
+
+
+def _expm1_tailf(r: float, error: float) -> float:
+    """Return exp(r + error) - 1 - r for |r| <= log(2)/2."""
+    q = fmaf(r, 0.0013920128112658858, 0.008357229642570019)
+    q = fmaf(r, q, 0.04166661202907562)
+    q = fmaf(r, q, 0.16666631400585175)
+    z = np.float32(r * r)
+    return fmaf(fmaf(r, 0.5, -0.0), r, fmaf(r * z, q, error))
+
+
+def expf(x: float) -> float:
+    """Return e to the power x, a float32 number; below 0.9 ULP."""
+    top, bottom = np.float32(88.75), np.float32(-104.0)
+    y = top if x > top else x
+    y = bottom if y < bottom else y
+    n, r, _ = _reducedf(y)
+    p = fmaf(r, 0.0013935765018686652, 0.00836919341236353)
+    p = fmaf(r, p, 0.04166644066572189)
+    p = fmaf(r, p, 0.16666504740715027)
+    p = fmaf(r, p, 0.5)
+    p = fmaf(r, p, 1.0)
+    low = y < np.float32(-80.0)
+    scale = as_floatf((n + (226 if low else 126)) << 23)
+    factor = np.float32(7.888609052210118e-31) if low else np.float32(2.0)
+    return np.float32(fmaf(p, r, 1.0) * scale * factor)
+
+
+def exp2f(x: float) -> float:
+    """Return 2**x, a float32 number; below 0.9 ULP."""
+    top, bottom = np.float32(128.0), np.float32(-152.0)
+    y = top if x > top else x
+    y = bottom if y < bottom else y
+    t = np.float32(y + np.float32(12582912.0))
+    r = np.float32(y - np.float32(t - np.float32(12582912.0)))
+    p = fmaf(r, 0.0001545785489724949, 0.0013390983222052455)
+    p = fmaf(r, p, 0.009618070907890797)
+    p = fmaf(r, p, 0.055503569543361664)
+    p = fmaf(r, p, 0.24022650718688965)
+    p = fmaf(r, p, 0.6931471824645996)
+    low = y < np.float32(-120.0)
+    scale = as_floatf((as_intf(t) + (226 if low else 126)) << 23)
+    factor = np.float32(7.888609052210118e-31) if low else np.float32(2.0)
+    return np.float32(fmaf(p, r, 1.0) * scale * factor)
+
+
+def expm1f(x: float) -> float:
+    """Return exp(x) - 1, a float32 number; below 0.9 ULP."""
+    top, bottom = np.float32(88.75), np.float32(-20.0)
+    y = top if x > top else x
+    y = bottom if y < bottom else y
+    n, r, error = _reducedf(y)
+    q = _expm1_tailf(r, error)
+    s = as_floatf((n + 126) << 23)
+    a = np.float32(s - np.float32(0.5))
+    b = np.float32(s * r)
+    c = np.float32(a + b)
+    rest = np.float32(b - np.float32(c - a))
+    rest = fmaf(np.float32(s - a) - np.float32(0.5), 1.0, rest)
+    value = np.float32(np.float32(c + fmaf(s, q, rest)) * np.float32(2.0))
+    return np.float32(x) if math.fabs(x) < np.float32(1e-9) else value
+
+
+def _logisticf(x: float) -> tuple[float, float]:
+    """Return two factors of 1/(1 + exp(-x)), the second 1.0 or, for small values, 2**-100."""
+    bottom, one = np.float32(-106.0), np.float32(1.0)
+    y = -math.fabs(x)
+    y = bottom if y < bottom else y
+    n, r, error = _reducedf(y)
+    q = _expm1_tailf(r, error)
+    low = y < np.float32(-80.0)
+    s = as_floatf((n + (227 if low else 127)) << 23)
+    e = fmaf(s, r, s)
+    e_low = fmaf(s, q, fmaf(s, r, s - e))
+    d = np.float32(one + e)
+    d_low = np.float32(np.float32(np.float32(one - d) + e) + e_low)
+    negative = x < np.float32(0.0)
+    e = e if negative else one
+    e_low = e_low if negative else np.float32(0.0)
+    inverse = np.float32(one / np.float32(d + d_low))
+    value = np.float32(np.float32(e + e_low) * inverse)
+    rest = np.float32(fmaf(-value, d, e) + fmaf(-value, d_low, e_low))
+    value = fmaf(rest, inverse, value)
+    return value, np.float32(7.888609052210118e-31) if low and negative else one
+
+
+def sigmoidf(x: float) -> float:
+    """Return 1/(1 + exp(-x)), a float32 number; below 0.9 ULP."""
+    value, scale = _logisticf(x)
+    return np.float32(value * scale)
+
+
+def siluf(x: float) -> float:
+    """Return x/(1 + exp(-x)), a float32 number; below 1.5 ULP."""
+    value, scale = _logisticf(x)
+    bottom = np.float32(-106.0)
+    y = bottom if x < bottom else x
+    return np.float32(np.float32(value * y) * scale)
+
+
+def softplusf(x: float) -> float:
+    """Return log(1 + exp(x)), a float32 number; below 0.9 ULP."""
+    bottom, one, zero = np.float32(-106.0), np.float32(1.0), np.float32(0.0)
+    y = -math.fabs(x)
+    y = bottom if y < bottom else y
+    n, r, error = _reducedf(y)
+    p = np.float32(r + _expm1_tailf(r, error))
+    low = y < np.float32(-80.0)
+    s = as_floatf((n + (227 if low else 127)) << 23)
+    e = fmaf(s, p, s)
+    e_rest = fmaf(s, p, s - e)
+    half = np.float32(0.5)
+    large = e > half
+    f = np.float32(np.float32(e - one) * half) if large else e
+    f_rest = np.float32(e_rest * half) if large else e_rest
+    t = np.float32(f / np.float32(np.float32(2.0) + f))
+    z = np.float32(t * t)
+    w = fmaf(z, 0.23807403445243835, 0.2852969169616699)
+    w = fmaf(z, w, 0.40000349283218384)
+    w = fmaf(z, w, 0.6666666865348816)
+    rest = fmaf(t, fmaf(z, w, -f), fmaf(-f, f_rest, f_rest))
+    rest = np.float32(rest + (np.float32(-2.9088971132296138e-05) if large else zero))
+    a = np.float32(0.69317626953125) if large else zero
+    m = np.float32(x) if x > zero else zero
+    b = np.float32(a + m)
+    c = np.float32(b + f)
+    small = np.float32(np.float32(m - np.float32(b - a)) + np.float32(f - np.float32(c - b)))
+    value = np.float32(c + np.float32(small + rest))
+    value = m if m > np.float32(30.0) else value
+    return np.float32(value * np.float32(7.888609052210118e-31)) if low and m == zero else value
