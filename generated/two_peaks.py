@@ -47,8 +47,10 @@ def forward(n, x, h1, c1, w1, h2, c2, w2, a, b, model_out):
       result, result, result, result, result, result, result, result)],
     error_model="numpy", nogil=True, cache=True,
 )
-def jacobian(n, x, h1, c1, w1, h2, c2, w2, a, b, model_h1_out, model_c1_out, model_w1_out,
-        model_h2_out, model_c2_out, model_w2_out, model_a_out, model_b_out):
+def jacobian(
+        n, x, h1, c1, w1, h2, c2, w2, a, b, model_h1_out, model_c1_out, model_w1_out,
+        model_h2_out, model_c2_out, model_w2_out, model_a_out, model_b_out
+):
     for i in range(n):
         x_i = x[i]
         # p1 = h1*exp(-((x - c1)/w1)**2/2)

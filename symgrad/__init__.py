@@ -5,7 +5,7 @@
 Importing the package is cheap: every public name is loaded when it is first used.
 
 >>> import symgrad as sg
->>> f = sg.compile("z = y*log(x) + sin(y)")
+>>> f = sg.compile("f(x, y) = y*log(x) + sin(y)")
 >>> round(float(f(2.0, 3.0)), 4)
 2.2206
 >>> [round(float(g), 4) for g in sg.grad(f)(2.0, 3.0)]

@@ -47,7 +47,7 @@ def compile(
         UnsupportedError: an object that has no meaning as a real formula.
 
     >>> compile("z = y*log(x) + sin(y)")
-    <symgrad.Function z(x, y)>
+    <symgrad.Function z(y, x)>
     """
     program = read_program(source, inputs=inputs, outputs=outputs, limits=limits)
     return Function(replace(program, stable=stable))

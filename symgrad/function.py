@@ -534,7 +534,7 @@ def grad(f: Function, wrt: str | Sequence[str] | None = None) -> Function:
             tuple; None for all inputs, which gives a tuple also for one input.
 
     >>> import symgrad as sg
-    >>> f = sg.compile("z = y*log(x) + sin(y)")
+    >>> f = sg.compile("f(x, y) = y*log(x) + sin(y)")
     >>> [round(float(g), 4) for g in sg.grad(f)(2.0, 3.0)]
     [1.5, -0.2968]
     """

@@ -38,7 +38,6 @@ _SIGNS: Mapping[str, tuple[str, int]] = {
 }
 _WIDTH = 60
 _LINE = 92
-_UNBROKEN: Mapping[str, bool] = {"break_long_words": False, "break_on_hyphens": False}
 _UNROLLED = 4
 #: How many calls of a function of two operands that takes more are written in one line.
 _NESTED = 4
@@ -165,9 +164,10 @@ class _Printer:
             self._return(self._results(plan.scalars))
         elif not self.lines:
             self._line("return")
-        head = f"def {self.name}({', '.join(parameter.name for parameter in parameters)}):"
+        listed = ", ".join(parameter.name for parameter in parameters)
+        head = f"def {self.name}({listed}):"
         if len(head) > _LINE:
-            head = textwrap.fill(head, _LINE, subsequent_indent=" " * 8, **_UNBROKEN)
+            head = f"def {self.name}(\n{_wrapped_list(listed)}\n):"
         return Function(
             self.name,
             "\n".join([head, *self.lines]) + "\n",
@@ -191,11 +191,7 @@ class _Printer:
         if len(listed) < _LINE - 10:
             self._line(f"return {listed}")
             return
-        indent = " " * 8
-        wrapped = textwrap.fill(
-            listed, _LINE, initial_indent=indent, subsequent_indent=indent, **_UNBROKEN
-        )
-        self.lines += ["    return (", wrapped, "    )"]
+        self.lines += ["    return (", _wrapped_list(listed), "    )"]
 
     def _buffers(
         self, buffers: list[Node], arrays: list[tuple[str, Node]], outputs: dict[str, str]
@@ -547,6 +543,19 @@ def _source(node: Node) -> Node:
     while node.op == "broadcast":
         node = node.operands[0]
     return node
+
+
+def _wrapped_list(listed: str) -> str:
+    """Return a list of names on lines of their own."""
+    indent = " " * 8
+    return textwrap.fill(
+        listed,
+        _LINE,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _wrapped(text: Text, binding: int) -> str:

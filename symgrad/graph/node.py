@@ -96,7 +96,7 @@ class Builder:
     >>> b.apply("sin", x) is b.apply("sin", x)
     True
     >>> b.apply("div", x, x)
-    %1 = number(1)
+    %2 = number(1)
     """
 
     def __init__(self) -> None:

@@ -40,8 +40,7 @@ _TABLE = (
     ("himmelblau", "(x**2 + y - 11)**2 + (x + y**2 - 7)**2", "x y"),
     (
         "ackley",
-        "-20*exp(-0.2*sqrt(0.5*(x**2 + y**2))) - exp(0.5*(cos(2*pi*x) + "
-        "cos(2*pi*y))) + e + 20",
+        "-20*exp(-0.2*sqrt(0.5*(x**2 + y**2))) - exp(0.5*(cos(2*pi*x) + cos(2*pi*y))) + e + 20",
         "x y",
     ),
     ("rastrigin", "20 + x**2 - 10*cos(2*pi*x) + y**2 - 10*cos(2*pi*y)", "x y"),
@@ -63,8 +62,7 @@ _TABLE = (
     ("griewank", "1 + (x**2 + y**2)/4000 - cos(x)*cos(y/sqrt(2))", "x y"),
     (
         "levi",
-        "sin(3*pi*x)**2 + (x - 1)**2*(1 + sin(3*pi*y)**2) + (y - 1)**2*(1 + "
-        "sin(2*pi*y)**2)",
+        "sin(3*pi*x)**2 + (x - 1)**2*(1 + sin(3*pi*y)**2) + (y - 1)**2*(1 + sin(2*pi*y)**2)",
         "x y",
     ),
     ("mccormick", "sin(x + y) + (x - y)**2 - 1.5*x + 2.5*y + 1", "x y"),
@@ -396,8 +394,7 @@ _TABLE = (
     ),
     (
         "haversine",
-        "2*R*asin(sqrt(sin((lat2 - lat1)/2)**2 + cos(lat1)*cos(lat2)*sin((lon2 - "
-        "lon1)/2)**2))",
+        "2*R*asin(sqrt(sin((lat2 - lat1)/2)**2 + cos(lat1)*cos(lat2)*sin((lon2 - lon1)/2)**2))",
         "R lat2 lat1 lon2 lon1",
     ),
     ("mercator", "ln(tan(pi/4 + phi/2))", "phi"),

@@ -426,9 +426,7 @@ def test_mapping() -> None:
         ({"u": float("nan"), "v": 10**5000}, "larger than any double", "1e9999"),
     ],
 )
-def test_mapping_refuses(
-    statements: dict[str, str], message: str, text: str | None
-) -> None:
+def test_mapping_refuses(statements: dict[str, str], message: str, text: str | None) -> None:
     with pytest.raises(FormulaError) as caught:
         parse_mapping(statements)
     assert message in caught.value.message

@@ -62,9 +62,7 @@ def test_small_scalars_become_single_precision(scalar):
     assert value == scalar
 
 
-@pytest.mark.parametrize(
-    "dtype", ["?", "b", "B", "h", "H", "i", "I", "l", "L", "q", "Q", "g"]
-)
+@pytest.mark.parametrize("dtype", ["?", "b", "B", "h", "H", "i", "I", "l", "L", "q", "Q", "g"])
 def test_other_real_arrays_become_float64(dtype):
     values = np.array([0, 1, 1], dtype)
     read = operand(values, "x")
@@ -284,9 +282,7 @@ def test_result_dtype(values, expected):
     ],
 )
 def test_layout_examples(shapes, extents, axes):
-    plan = layout(
-        [np.ones(shape) for shape in shapes], [f"x{i}" for i in range(len(shapes))]
-    )
+    plan = layout([np.ones(shape) for shape in shapes], [f"x{i}" for i in range(len(shapes))])
     assert (plan.extents, plan.axes) == (extents, axes)
     assert plan.shape == np.broadcast_shapes(*shapes)
 
@@ -299,9 +295,7 @@ def test_numbers_have_no_axes():
 def test_shapes_that_do_not_broadcast():
     with pytest.raises(ShapeError) as caught:
         layout([np.ones(3), 2.0, np.ones((2, 4))], ["x", "k", "y"])
-    assert (
-        str(caught.value) == "the shapes of x (3,) and y (2, 4) do not broadcast together"
-    )
+    assert str(caught.value) == "the shapes of x (3,) and y (2, 4) do not broadcast together"
 
 
 def test_zero_does_not_broadcast_with_three():
@@ -319,8 +313,7 @@ def test_shapes_beyond_all_memory():
 @given(st.integers(1, 5).flatmap(lambda n: nps.mutually_broadcastable_shapes(num_shapes=n)))
 def test_layout_broadcasts_as_numpy(case):
     arrays = [
-        np.arange(math.prod(shape), dtype=float).reshape(shape)
-        for shape in case.input_shapes
+        np.arange(math.prod(shape), dtype=float).reshape(shape) for shape in case.input_shapes
     ]
     plan = layout(arrays, "abcde"[: len(arrays)])
     assert plan.shape == case.result_shape
@@ -344,9 +337,7 @@ def test_no_two_neighbouring_axes_are_alike(case):
     assert all(any(column) for column in bits)
 
 
-@given(
-    st.lists(nps.array_shapes(min_dims=0, max_side=3, min_side=0), min_size=1, max_size=3)
-)
+@given(st.lists(nps.array_shapes(min_dims=0, max_side=3, min_side=0), min_size=1, max_size=3))
 def test_layout_refuses_what_numpy_refuses(shapes):
     arrays = [np.ones(shape) for shape in shapes]
     try:

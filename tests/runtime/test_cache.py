@@ -213,9 +213,7 @@ def damage(entry: Path, rng: random.Random) -> str:
     """Damage one file of `entry` and say how."""
     path = rng.choice([p for p in sorted(entry.rglob("*")) if p.is_file()])
     data = path.read_bytes()
-    kind = rng.choice(
-        ["flip"] * 6 + ["cut", "empty", "noise", "gone", "dir", "link", "pipe"]
-    )
+    kind = rng.choice(["flip"] * 6 + ["cut", "empty", "noise", "gone", "dir", "link", "pipe"])
     if kind == "flip":
         at = rng.randrange(len(data) * 8)
         flipped = data[at // 8] ^ 1 << at % 8
@@ -715,8 +713,7 @@ def test_loading_after_clear(root, monkeypatch):
 
 def test_old_stages_are_swept_and_young_ones_left(root, monkeypatch):
     old, young, aside = (
-        root / name
-        for name in (f"stage.{'a' * 32}", f"stage.{'b' * 32}", f"gone.{'c' * 32}")
+        root / name for name in (f"stage.{'a' * 32}", f"stage.{'b' * 32}", f"gone.{'c' * 32}")
     )
     for path in (old, young, aside):
         (path / "__pycache__").mkdir(parents=True)
