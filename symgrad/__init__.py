@@ -1,6 +1,6 @@
 """symgrad: a formula in, fused machine code for its value and exact derivatives out.
 
-    text ──parse──▶ Program ──lower──▶ Graph ──differentiate──▶ Graph ──print──▶ source ──▶ Kernel
+    text ─parse─▶ Program ─lower─▶ Graph ─differentiate─▶ Graph ─print─▶ source ─▶ Kernel
 
 Importing the package is cheap: every public name is loaded when it is first used.
 

@@ -209,6 +209,5 @@ def compile_kernel(
         ],
         [slot(output.node.axes, output.like) for output in graph.outputs],
         variant.dtype,
-        printed.passes,
     )
     return kernel, packing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -258,13 +259,16 @@ class Function:
         for number, (block, array) in enumerate(zip(wanted, given, strict=True)):
             name = "out" if len(given) == 1 else f"out[{number}]"
             into[block.start] = arrays.check_out(array, shapes[block.start], kernel.dtype, name)
-        inputs = [value for value in values if isinstance(value, np.ndarray)]
         targets = [array for array in into if array is not None]
-        if any(arrays.overlaps(array, inputs) for array in targets) or kernel.rereads(
-            inputs, targets
-        ):
-            inputs_copied = [np.copy(v) if isinstance(v, np.ndarray) else v for v in values]
-            return _pack(packing, kernel.run(inputs_copied, layout, into))
+        if any(arrays.share(a, b) for a, b in itertools.combinations(targets, 2)):
+            raise ShapeError("two of the arrays in out= share memory")
+        # Kernels are compiled for arrays that are apart, so a shared input is copied.
+        values = [
+            np.copy(value)
+            if isinstance(value, np.ndarray) and any(arrays.share(value, a) for a in targets)
+            else value
+            for value in values
+        ]
         return _pack(packing, kernel.run(values, layout, into))
 
     def compiled(self, variant: Variant) -> _Compiled:
@@ -318,10 +322,8 @@ class Function:
 
         graph = self._symbolic_graph()
         known = [output.name for output in graph.outputs]
-        if name is None or name in known:
-            node = self._output(graph, name)
-        else:
-            node = graph.find(name)
+        is_output = name is None or name in known
+        node = self._output(graph, name) if is_output else graph.find(str(name))
         return lift(meaning(node), inline=inline)
 
     def _symbolic_graph(self) -> Graph:

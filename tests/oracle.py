@@ -31,7 +31,7 @@ Draw = Callable[[random.Random], float]
 
 def seeded(name: str) -> random.Random:
     """Return a generator of its own for a test, the same in every run."""
-    return random.Random(f"symgrad {name}")  # noqa: S311
+    return random.Random(f"symgrad {name}")
 
 
 def uniform(low: float, high: float) -> Draw:

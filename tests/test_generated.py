@@ -76,7 +76,7 @@ def call_price(S, K, T, r, sigma):
 
 
 def test_black_scholes_against_hulls_example_and_mpmath(tmp_path):
-    # J. C. Hull, Options, Futures, and Other Derivatives: S=42, K=40, r=10 %, sigma=20 %, T=1/2.
+    # J. C. Hull, Options, Futures, and Other Derivatives: S=42, K=40, r=10 %, sigma=20 %.
     module = load("black_scholes", tmp_path)
     point = (42.0, 40.0, 0.5, 0.1, 0.2)
     call, *greeks = module.gradient(*point)

@@ -39,6 +39,8 @@ _SIGNS: Mapping[str, tuple[str, int]] = {
 _WIDTH = 60
 _LINE = 92
 _UNROLLED = 4
+#: How many points are summed before their sum goes to the total.
+_BLOCK = 1024
 #: How many calls of a function of two operands that takes more are written in one line.
 _NESTED = 4
 #: Whole exponents beyond this are passed as floating-point numbers.
@@ -157,6 +159,8 @@ class _Printer:
         for name, node in plan.arrays:
             outputs[name] = self.names.fresh(f"{name}_out")
             parameters.append(Parameter(outputs[name], "output", node.axes))
+        if plan.arrays:
+            self._line(f"{self._primitive('no_overlap')}()")
         self._buffers(plan.buffers, plan.arrays, outputs)
         for section in plan.sections:
             self._section(section, outputs)
@@ -257,28 +261,89 @@ class _Printer:
         forced = self._crossing(nest, inside)
         outer = dict(self.known)
         ordered = dict(self.ordered)
-        for level in nest.totals:
-            for node in level:
-                if not node.axes:
-                    name = self.names.fresh("total")
-                    self._line(f"{name} = 0.0")
-                    outer[node] = self.known[node] = Text(name)
+        totals = [node for level in nest.totals for node in level]
+        for node in totals:
+            if not node.axes:
+                name = self.names.fresh("total")
+                self._line(f"{name} = 0.0")
+                outer[node] = Text(name)
         taken = self.names.mark()
-        counters: dict[int, str] = {}
         indent = self.indent
-        for depth, axis in enumerate(nest.axes):
-            counters[axis] = self.names.fresh("i" if len(nest.axes) == 1 else f"i{axis}")
-            self._line(f"for {counters[axis]} in range({self.extents[axis]}):")
-            self.indent += 1
-            self.commented = (-1, True)
-            self._loads(nest.bodies[depth], nest, depth, counters)
-            self._statements(nest.bodies[depth], forced)
-            self._roots(nest, depth, counters, outputs)
+        counters: dict[int, str] = {}
+        if len(nest.axes) == 1 and totals:
+            self._blocks(nest, forced, counters, outputs, outer)
+        else:
+            self.known.update({node: outer[node] for node in totals if node in outer})
+            self._loop(
+                nest, 0, f"range({self.extents[nest.axes[0]]})", forced, counters, outputs
+            )
         self.indent = indent
         self.commented = (-1, True)
         self.known = outer
         self.ordered = ordered
         self.names.release(taken)
+
+    def _blocks(
+        self,
+        nest: Nest,
+        forced: set[Node],
+        counters: dict[int, str],
+        outputs: dict[str, str],
+        totals: dict[Node, Text],
+    ) -> None:
+        """Sum block by block: fixed blocks give fixed bits and keep rounding errors small."""
+        extent = self.extents[nest.axes[0]]
+        start = self.names.fresh("start")
+        self._line(f"for {start} in range(0, {extent}, {_BLOCK}):")
+        self.indent += 1
+        for node in nest.totals[0]:
+            part = self.names.fresh("part")
+            self._line(f"{part} = 0.0")
+            self.known[node] = Text(part)
+        points = f"range({start}, min({start} + {_BLOCK}, {extent}))"
+        self._loop(nest, 0, points, forced, counters, outputs)
+        for node in nest.totals[0]:
+            self._line(f"{totals[node].code} += {self.known[node].code}")
+        self.indent -= 1
+
+    def _loop(
+        self,
+        nest: Nest,
+        depth: int,
+        points: str,
+        forced: set[Node],
+        counters: dict[int, str],
+        outputs: dict[str, str],
+    ) -> None:
+        """Print one loop of a nest with the loops inside it."""
+        axis = nest.axes[depth]
+        counters[axis] = self.names.fresh("i" if len(nest.axes) == 1 else f"i{axis}")
+        self._line(f"for {counters[axis]} in {points}:")
+        self.indent += 1
+        self.commented = (-1, True)
+        self._loads(nest.bodies[depth], nest, depth, counters)
+        self._statements(nest.bodies[depth], forced)
+        if depth + 1 < len(nest.axes):
+            rows = self._rows(nest, depth)
+            inner = f"range({self.extents[nest.axes[depth + 1]]})"
+            self._loop(nest, depth + 1, inner, forced, counters, outputs)
+            for node in rows:
+                target = f"{self.arrays[node]}[{self._position(node.axes, counters)}]"
+                self._line(f"{target} += {self.known[node].code}")
+        self._roots(nest, depth, counters, outputs)
+        self.indent -= 1
+
+    def _rows(self, nest: Nest, depth: int) -> list[Node]:
+        """Start the sums over all inner loops, which are collected in a variable each."""
+        outer = sum(1 << axis for axis in nest.axes[: depth + 1])
+        rows = [
+            node for level in nest.totals[depth + 1 :] for node in level if node.axes == outer
+        ]
+        for node in rows:
+            name = self.names.fresh("row")
+            self._line(f"{name} = 0.0")
+            self.known[node] = Text(name)
+        return rows
 
     def _crossing(self, nest: Nest, inside: dict[Node, int]) -> set[Node]:
         """Return the nodes of outer loops that inner loops use: they must have a name."""
@@ -327,11 +392,12 @@ class _Printer:
     ) -> None:
         for node in nest.totals[depth]:
             value = self._expression(node.operands[0]).code
-            if node.axes:
+            total = self.known.get(node)
+            if total is None:
                 target = f"{self.arrays[node]}[{self._position(node.axes, counters)}]"
+                self._line(f"{target} += {value}")
             else:
-                target = self.known[node].code
-            self._line(f"{target} += {value}")
+                self._line(f"{total.code} = {self._primitive('plus')}({total.code}, {value})")
         for name, node in nest.stores[depth]:
             if _source(node) not in self.known:
                 self._comment(node)

@@ -7,7 +7,6 @@ here: the same Program is lowered once for every way in which its arguments are 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from ..errors import FormulaError
 from ..language.program import Instruction, Number, Program

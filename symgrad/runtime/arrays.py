@@ -2,7 +2,7 @@
 
 What `operand` lets through cannot crash a kernel; what it refuses gets one line that
 names the argument. `layout` says over which axes a kernel loops and which argument varies
-over which of them; `flat` hands the kernel the elements; `check_out` and `overlaps` guard
+over which of them; `flat` hands the kernel the elements; `check_out` and `share` guard
 the arrays that the caller wants to be written.
 """
 
@@ -25,8 +25,8 @@ __all__ = [
     "layout",
     "natural_shape",
     "operand",
-    "overlaps",
     "result_dtype",
+    "share",
 ]
 
 _FLOAT32 = np.dtype(np.float32)
@@ -355,29 +355,12 @@ def _overlaps_itself(array: np.ndarray) -> bool:
     return False
 
 
-def overlaps(out: np.ndarray, inputs: Sequence[np.ndarray]) -> bool:
-    """Say whether writing `out` while reading `inputs` in order could spoil an input.
+def share(a: np.ndarray, b: np.ndarray) -> bool:
+    """Say whether `a` and `b` may share memory, with little work and True in doubt.
 
-    An input that is exactly `out`, element for element, is safe, since each of its
-    elements is read before it is written. In doubt the answer is True.
-
-    >>> x = np.zeros(5)
-    >>> overlaps(x, [x]), overlaps(x[1:], [x[:-1]]), overlaps(x[:2], [x[2:]])
-    (False, True, False)
+    >>> x = np.zeros(6)
+    >>> share(x, x), share(x[1:], x[:-1]), share(x[:3], x[3:]), share(x[::2], x[1::2])
+    (True, True, False, False)
     """
-    return any(_share(out, a) and not _same_elements(out, a) for a in inputs)
-
-
-def _share(a: np.ndarray, b: np.ndarray) -> bool:
-    """Say whether `a` and `b` may share memory, with little work and True in doubt."""
     # NumPy documents every non-negative max_work, its annotations know 0 only.
     return np.may_share_memory(a, b, max_work=1)  # type: ignore[arg-type]
-
-
-def _same_elements(a: np.ndarray, b: np.ndarray) -> bool:
-    return (
-        a.shape == b.shape
-        and a.strides == b.strides
-        and a.dtype == b.dtype
-        and a.ctypes.data == b.ctypes.data
-    )

@@ -51,16 +51,14 @@ class Kernel:
         inputs: Sequence[Slot],
         results: Sequence[Slot],
         dtype: str,
-        passes: int = 1,
     ) -> None:
-        """Wrap a function; `passes` is how often it runs over its arrays."""
+        """Wrap a compiled function."""
         self.name = name
         self.source = source
         self.function = function
         self._inputs = tuple(inputs)
         self._results = tuple(results)
         self.dtype = np.dtype(dtype)
-        self._passes = passes
         #: How many outputs the compiled function returns and does not write.
         self.returned = sum(not result.axes for result in results)
 
@@ -81,12 +79,6 @@ class Kernel:
                 f"'{name}' has shape {np.shape(values[position])}, expected {shape}"
             ) from None
         return value if self._inputs[position].axes else float(value.reshape(-1)[0])
-
-    def rereads(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> bool:
-        """Tell whether an input is read again after an output in its memory was written."""
-        return self._passes > 1 and any(
-            np.may_share_memory(one, other) for one in inputs for other in outputs
-        )
 
     def run(
         self,

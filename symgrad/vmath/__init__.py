@@ -129,6 +129,9 @@ def _call_divide(left: ast.expr, right: ast.expr) -> ast.Call:
 @functools.cache
 def _evaluator(name: str) -> Callable[..., float]:
     """Return a primitive as a Python function that never raises."""
+    if name in INTRINSICS:
+        intrinsic: Callable[..., float] = getattr(ieee, name)
+        return intrinsic
     if name in _DIRECT:
         direct: Callable[..., float] = getattr(ieee, _DIRECT[name].rpartition(".")[2])
         return direct

@@ -132,6 +132,15 @@ def fma(a: float, b: float, c: float) -> float:
         return copysign(inf, rough)
 
 
+def plus(a: float, b: float) -> float:
+    """Return a + b."""
+    return a + b
+
+
+def no_overlap() -> None:
+    """Do nothing: the promise is for compilers."""
+
+
 def as_int(x: float) -> int:
     """Return the bits of a double as a signed integer."""
     return int(struct.unpack("<q", struct.pack("<d", x))[0])

@@ -1,7 +1,8 @@
 """Operations that Python lacks, as text that defines them for Numba.
 
 `fma(a, b, c)` is a*b + c rounded once; `as_int(x)` and `as_float(n)` move the bits of a double
-to and from a 64-bit integer. With them elementary functions can be written without branches,
+to and from a 64-bit integer; `plus(a, b)` is a sum that may be reordered;
+`no_overlap()` promises that the arrays of a function are apart. With them elementary functions can be written without branches,
 so that LLVM vectorises the loops that call them. Plain Python runs the namesakes in
 `symgrad.vmath.ieee`.
 """
@@ -41,6 +42,35 @@ def {name}(context, a, b, c):
 '''
 
 
+_PLUS = '''\
+@numba.extending.intrinsic
+def plus(context, a, b):
+    """Return a + b; a chain of such sums may be taken in any order, so it is vectorised."""
+
+    def generate(target, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc",))
+
+    return numba.float64(numba.float64, numba.float64), generate
+'''
+
+_NO_OVERLAP = '''\
+@numba.extending.intrinsic
+def no_overlap(context):
+    """Promise that no two array arguments of the calling function share memory.
+
+    Without the promise loops are vectorised only where a test at run time finds it kept.
+    """
+
+    def generate(target, builder, signature, arguments):
+        for argument in builder.function.args:
+            # Numba passes an array as seven values; number 4 is the address of its data.
+            if argument.name.startswith("arg.") and argument.name.endswith(".4"):
+                argument.add_attribute("noalias")
+        return target.get_dummy_value()
+
+    return numba.void(), generate
+'''
+
 #: Source text by name; a name that ends in f is the float32 form.
 INTRINSICS: Mapping[str, str] = MappingProxyType(
     {
@@ -50,5 +80,7 @@ INTRINSICS: Mapping[str, str] = MappingProxyType(
         "as_intf": _bit_cast("as_intf", "float32", "int32"),
         "fma": _fused("fma", "float64"),
         "fmaf": _fused("fmaf", "float32"),
+        "no_overlap": _NO_OVERLAP,
+        "plus": _PLUS,
     }
 )

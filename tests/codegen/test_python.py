@@ -51,6 +51,7 @@ def kernel(y, x):
         {"x": 1, "y": 1},
         """\
 def kernel(n, y, x, z_out, y_bar_out, x_bar_out):
+    no_overlap()
     for i in range(n):
         y_i = y[i]
         x_i = x[i]
@@ -86,6 +87,7 @@ def kernel(x, y):
         {"x": 1},
         """\
 def kernel(n, x, a, f_out):
+    no_overlap()
     # f(x, a) = exp(-a)*x
     t = exp(-a)
     for i in range(n):
@@ -103,13 +105,18 @@ def kernel(n, x, a, f_out):
 def kernel(n, x, y, a):
     total = 0.0
     total1 = 0.0
-    for i in range(n):
-        x_i = x[i]
-        y_i = y[i]
-        # f(x, y, a) = sum((a*x - y)**2)
-        t = a*x_i - y_i
-        total += t*t
-        total1 += 2.0*t*x_i
+    for start in range(0, n, 1024):
+        part = 0.0
+        part1 = 0.0
+        for i in range(start, min(start + 1024, n)):
+            x_i = x[i]
+            y_i = y[i]
+            # f(x, y, a) = sum((a*x - y)**2)
+            t = a*x_i - y_i
+            part = plus(part, t*t)
+            part1 = plus(part1, 2.0*t*x_i)
+        total += part
+        total1 += part1
     # f(x, y, a) = sum((a*x - y)**2)
     f = total
     return f, total1
@@ -121,6 +128,7 @@ def kernel(n, x, y, a):
         {"x": 1, "y": 2},
         """\
 def kernel(n0, n1, x, y, f_out):
+    no_overlap()
     for i0 in range(n0):
         x_i0 = x[i0]
         # f(x, y) = sin(x)*y
@@ -149,6 +157,7 @@ def kernel(x):
         {"x": 1, "y": 2},
         """\
 def kernel(n0, n1, x, y, y_bar_out):
+    no_overlap()
     y_bar_out[:] = 0.0
     for i0 in range(n0):
         x_i0 = x[i0]
@@ -206,7 +215,7 @@ def test_source_does_not_depend_on_the_hash_seed() -> None:
     tests = str(Path(__file__).parent.parent)
     outputs = set()
     for seed in ("0", "1", "424242"):
-        result = subprocess.run(  # noqa: S603
+        result = subprocess.run(
             [sys.executable, "-c", _HASH_SCRIPT, tests],
             env={**os.environ, "PYTHONHASHSEED": seed},
             capture_output=True,
@@ -360,7 +369,7 @@ def test_a_literal_is_the_same_double(value: float) -> None:
 
 
 def test_ten_thousand_literals() -> None:
-    rng = random.Random(7)  # noqa: S311
+    rng = random.Random(7)
     values = []
     while len(values) < 10_000:
         value = abs(float.fromhex(f"0x1.{rng.getrandbits(52):013x}p{rng.randint(-1022, 1023)}"))

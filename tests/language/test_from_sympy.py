@@ -188,7 +188,7 @@ def test_mappings_are_statements() -> None:
 
 
 def random_doubles(count: int) -> list[float]:
-    rng = random.Random(20)  # noqa: S311
+    rng = random.Random(20)
     found = []
     while len(found) < count:
         number = struct.unpack("d", rng.getrandbits(64).to_bytes(8, "little"))[0]

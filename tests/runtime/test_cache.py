@@ -71,7 +71,7 @@ def hits(module) -> int:
 
 
 def python(code: str, **env: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(  # noqa: S603
+    return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
         env={**os.environ, "PYTHONPATH": str(ROOT), **env},
         stdout=subprocess.PIPE,
@@ -253,7 +253,7 @@ def test_damage_is_seen_before_anything_is_unpickled(root, tmp_path):
     cache.load(kernel(1.0))
     entry, pristine = entry_of(root), tmp_path / "pristine"
     shutil.copytree(entry, pristine)
-    rng = random.Random(1)  # noqa: S311
+    rng = random.Random(1)
     for _ in range(400):
         replaced(entry, pristine)
         how = damage(entry, rng)
@@ -668,7 +668,7 @@ def test_forks_amid_compilations(root):
         thread.join()
         print(sorted(p.name[:5] == "stage" for p in cache.directory().iterdir()))
     """
-    process = subprocess.run(  # noqa: S603
+    process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -94,15 +94,6 @@ def test_shapes_and_cotangents() -> None:
         kernel.fit(2, [*values[:2], np.ones(2)], "z_bar")
 
 
-def test_inputs_that_are_read_again() -> None:
-    x = np.ones(4)
-    one = Kernel("f", "", outer, [], [], "float64", passes=1)
-    two = Kernel("f", "", outer, [], [], "float64", passes=2)
-    assert not one.rereads([x], [x])
-    assert two.rereads([x], [x])
-    assert not two.rereads([x], [np.ones(4)])
-
-
 def test_repr() -> None:
     kernel = Kernel("gradient", "", outer, [Slot(1, (0,))], [], "float32")
     assert repr(kernel) == "<kernel gradient of 1 inputs, float32>"

@@ -79,5 +79,5 @@ def test_wrong_use_is_refused():
 def test_tensor_is_callable_whatever_was_imported_first(first):
     code = f"{first}\nimport symgrad\nfrom symgrad import tensor\nprint(tensor(1.5), "
     code += "symgrad.tensor([1.0], requires_grad=True))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "tensor(1.5000) tensor([1.], requires_grad=True)\n", done.stderr

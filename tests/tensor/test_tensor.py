@@ -313,7 +313,7 @@ def test_indexing_is_for_values(x):
 
 
 def test_copies_and_pickles(x):
-    for again in (copy.deepcopy(x), copy.copy(x), pickle.loads(pickle.dumps(x))):  # noqa: S301
+    for again in (copy.deepcopy(x), copy.copy(x), pickle.loads(pickle.dumps(x))):
         assert again is not x
         assert again.tolist() == x.tolist()
         assert again.requires_grad
