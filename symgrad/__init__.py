@@ -30,6 +30,7 @@ _HOMES = {
         "value_and_grad",
         "vjp",
     ),
+    "runtime.threads": ("get_num_threads", "set_num_threads"),
     "errors": (
         "ArgumentError",
         "AutogradError",

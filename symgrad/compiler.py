@@ -209,5 +209,6 @@ def compile_kernel(
         ],
         [slot(output.node.axes, output.like) for output in graph.outputs],
         variant.dtype,
+        pointwise=printed.pointwise,
     )
     return kernel, packing

@@ -45,6 +45,7 @@ __all__ = [
 Value = Any  # a number or an array
 
 _NUMBERS = frozenset({float, int})
+_DOUBLE = np.dtype(np.float64)
 
 
 class _Compiled(NamedTuple):
@@ -83,6 +84,7 @@ class Function:
         self._inputs = program.inputs + self._extra
         self._names = [] if names is None else names
         self._compiled: dict[Variant, _Compiled] = {}
+        self._uniform: dict[tuple[bool, ...], _Compiled] = {}
         self._scalar: Any = None
         self._lock = threading.RLock()
 
@@ -155,6 +157,10 @@ class Function:
                 return self._call_numbers(args)
         else:
             args = self._bind(args, kwargs)
+        if out is None:
+            result = self._call_uniform(args)
+            if result is not NotImplemented:
+                return result
         for value in args:
             handler = getattr(type(value), "__symgrad_function__", None)
             if handler is not None:
@@ -173,6 +179,37 @@ class Function:
             # An integer too large for a double; what looks at arrays says so.
             return self._call_arrays(args, None)
 
+    def _call_uniform(self, args: Sequence[Value]) -> Any:
+        """Return the result for floats and contiguous doubles of one shape.
+
+        This is what most calls pass, so it goes around the general look at arguments;
+        NotImplemented for anything else.
+        """
+        shape: tuple[int, ...] | None = None
+        size = 0
+        kinds = []
+        for value in args:
+            kind = type(value)
+            if kind is np.ndarray:
+                if shape is None:
+                    shape, size = value.shape, value.size
+                elif value.shape != shape:
+                    return NotImplemented
+                if value.dtype is not _DOUBLE or not _is_plain(value):
+                    return NotImplemented
+            elif kind is not float:
+                return NotImplemented
+            kinds.append(kind is np.ndarray)
+        if size < 2 or self._extra:
+            return NotImplemented
+        key = tuple(kinds)
+        compiled = self._uniform.get(key)
+        if compiled is None:
+            variant = Variant(tuple(map(int, kinds)), 1)
+            compiled = self._uniform[key] = self.compiled(variant)
+        kernel, packing = compiled
+        return _pack(packing, kernel.run_flat(args, shape or (), size))
+
     def _number_path(self) -> Any:
         """Return a function of plain numbers that packs what the kernel returns."""
         compiled = self.compiled(Variant((0,) * len(self._program.inputs)))
@@ -188,6 +225,16 @@ class Function:
             if len(packing) == 1:
                 return lambda *args: (double(function(*args)),)
             return lambda *args: tuple(map(double, function(*args)))
+        if isinstance(packing, tuple) and packing == (
+            Block(0),
+            tuple(Block(k) for k in range(1, compiled.kernel.returned)),
+        ):
+
+            def value_and_rest(*args: float) -> Any:
+                value, *rest = function(*args)
+                return double(value), tuple(map(double, rest))
+
+            return value_and_rest
         many = compiled.kernel.returned > 1
 
         def call(*args: float) -> Any:
@@ -474,6 +521,12 @@ class Function:
                     f"the inputs are {', '.join(self._program.inputs)}"
                 )
                 raise ArgumentError(f"there is no input '{name}': {hint}")
+
+
+def _is_plain(array: np.ndarray) -> bool:
+    """Tell whether a kernel can read an array as it is."""
+    flags = array.flags
+    return bool(flags.c_contiguous and flags.aligned)
 
 
 def _extra_inputs(program: Program, transforms: Sequence[Transform]) -> tuple[str, ...]:

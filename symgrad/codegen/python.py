@@ -81,6 +81,7 @@ class Function:
         aliases: spellings at module level for primitives whose name the user has taken.
         dtype: "float64" or "float32".
         passes: how many loop nests it runs over its arrays.
+        pointwise: it is one loop without sums, so that it can run on any part of its points.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Function:
     aliases: dict[str, str]
     dtype: str
     passes: int
+    pointwise: bool
 
 
 def print_function(graph: Graph, name: str, dtype: str = "float64") -> Function:
@@ -183,6 +185,11 @@ class _Printer:
             self.dtype,
             # Setting arrays to 0 before they are summed up is a pass of its own.
             sum(len(section.nests) for section in plan.sections) + bool(plan.buffers),
+            len(axes) == 1
+            and not plan.scalars
+            and all(
+                not total for s in plan.sections for nest in s.nests for total in nest.totals
+            ),
         )
 
     # Structure

@@ -15,6 +15,8 @@ import numpy as np
 
 from ..errors import ShapeError
 from .arrays import Layout, flat
+from .buffers import empty
+from .threads import CHUNK, run_chunks
 
 __all__ = ["Kernel", "Slot"]
 
@@ -51,8 +53,9 @@ class Kernel:
         inputs: Sequence[Slot],
         results: Sequence[Slot],
         dtype: str,
+        pointwise: bool = False,
     ) -> None:
-        """Wrap a compiled function."""
+        """Wrap a compiled function; a pointwise one may be run on any part of its points."""
         self.name = name
         self.source = source
         self.function = function
@@ -61,6 +64,9 @@ class Kernel:
         self.dtype = np.dtype(dtype)
         #: How many outputs the compiled function returns and does not write.
         self.returned = sum(not result.axes for result in results)
+        self._arrays = tuple(bool(slot.axes) for slot in inputs)
+        self._written = tuple(bool(result.axes) for result in results)
+        self._pointwise = pointwise
 
     def __repr__(self) -> str:
         return f"<kernel {self.name} of {len(self._inputs)} inputs, {self.dtype}>"
@@ -106,15 +112,58 @@ class Kernel:
         for number, result in enumerate(self._results):
             if result.axes:
                 given = None if into is None else into[number]
-                if given is not None and given.flags.c_contiguous:
+                if given is not None and given.flags.c_contiguous and given.flags.aligned:
                     array = given.reshape(-1)
                 else:
-                    array = np.empty(_size(result.axes, layout), dtype)
+                    array = empty(_size(result.axes, layout), dtype)
                 written.append(array)
-        returned = self.function(*arguments, *written)
-        if self.returned == 1:
-            returned = (returned,)
+        returned = self._launch(layout.extents, arguments[len(layout.extents) :], written)
         return self._collect(values, returned, written, into)
+
+    def run_flat(
+        self, values: Sequence[Value], shape: tuple[int, ...], size: int
+    ) -> list[Value]:
+        """Return the outputs for floats and for arrays that all have one shape.
+
+        It is `run` without what that case does not need: the arrays are contiguous, of the
+        kernel's type and of more than one point.
+        """
+        flat_shape = (size,)
+        arguments = [
+            value.reshape(-1) if array and shape != flat_shape else value
+            for value, array in zip(values, self._arrays, strict=True)
+        ]
+        dtype = self.dtype
+        written = [empty(size, dtype) for array in self._written if array]
+        returned = self._launch(flat_shape, arguments, written)
+        if not self.returned:
+            if shape == flat_shape:
+                return list(written)
+            return [array.reshape(shape) for array in written]
+        numbers, filled = iter(returned), iter(written)
+        return [
+            next(filled).reshape(shape) if array else dtype.type(next(numbers))
+            for array in self._written
+        ]
+
+    def _launch(
+        self, extents: tuple[int, ...], arguments: list[Value], written: list[np.ndarray]
+    ) -> Any:
+        """Call the compiled function, on chunks where points are independent and many."""
+        function = self.function
+        if not self._pointwise or extents[0] <= CHUNK:
+            returned = function(*extents, *arguments, *written)
+            return (returned,) if self.returned == 1 else returned
+
+        def launch(start: int, stop: int) -> None:
+            parts = (
+                value[start:stop] if array else value
+                for value, array in zip(arguments, self._arrays, strict=True)
+            )
+            function(stop - start, *parts, *(array[start:stop] for array in written))
+
+        run_chunks(launch, extents[0])
+        return ()
 
     def _collect(
         self,

@@ -1,9 +1,9 @@
 """Operations that Python lacks, as text that defines them for Numba.
 
 `fma(a, b, c)` is a*b + c rounded once; `as_int(x)` and `as_float(n)` move the bits of a double
-to and from a 64-bit integer; `plus(a, b)` is a sum that may be reordered;
-`no_overlap()` promises that the arrays of a function are apart. With them elementary functions can be written without branches,
-so that LLVM vectorises the loops that call them. Plain Python runs the namesakes in
+to and from a 64-bit integer. With them elementary functions can be written without branches,
+so that LLVM vectorises the loops that call them. `plus(a, b)` is a sum that may be reordered,
+`no_overlap()` a promise about the arrays of a kernel. Plain Python runs the namesakes in
 `symgrad.vmath.ieee`.
 """
 

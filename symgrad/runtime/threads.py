@@ -1,0 +1,83 @@
+"""Long launches in fixed chunks, on as many threads as the caller wants.
+
+Chunks do not depend on the number of threads and points do not depend on each other, so the
+bits are the same for any number. Between chunks the interpreter runs, so that Ctrl-C works.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from ..errors import ArgumentError
+
+__all__ = ["get_num_threads", "run_chunks", "set_num_threads"]
+
+#: Points in one launch: enough to hide its cost, few enough to stay in the cache.
+CHUNK = 1 << 15
+#: Fewer points than this are not worth waking a thread for.
+_WORTH_THREADS = 1 << 18
+
+
+class _Workers:
+    """The thread pool of this process, started when it is first needed."""
+
+    def __init__(self) -> None:
+        self.count = _available()
+        self.process = -1
+        self.executor: ThreadPoolExecutor | None = None
+
+    def started(self) -> ThreadPoolExecutor:
+        """Return the pool; threads do not survive a fork, so a child starts its own."""
+        if self.executor is None or self.process != os.getpid():
+            self.executor = ThreadPoolExecutor(self.count, thread_name_prefix="symgrad")
+            self.process = os.getpid()
+        return self.executor
+
+
+def _available() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+_workers = _Workers()
+
+
+def get_num_threads() -> int:
+    """Return on how many threads large arrays are computed."""
+    return _workers.count
+
+
+def set_num_threads(count: int) -> None:
+    """Set on how many threads large arrays are computed; the results do not depend on it.
+
+    Args:
+        count: 1 or more; the default is the number of processors of this process.
+
+    Raises:
+        ArgumentError: `count` is not a whole number from 1 to 1024.
+    """
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 1024:
+        raise ArgumentError(f"the number of threads must be from 1 to 1024, not {count!r}")
+    if count != _workers.count:
+        _workers.count, _workers.executor = count, None
+
+
+def run_chunks(launch: Callable[[int, int], None], size: int) -> None:
+    """Call `launch(start, stop)` for consecutive chunks that cover `size` points."""
+    starts = range(0, size, CHUNK)
+    if size < _WORTH_THREADS or _workers.count == 1:
+        for start in starts:
+            launch(start, min(start + CHUNK, size))
+        return
+    share = -(-len(starts) // _workers.count)
+
+    def work(first: int) -> None:
+        for start in starts[first : first + share]:
+            launch(start, min(start + CHUNK, size))
+
+    # Consuming the iterator waits for all chunks and raises what a thread raised.
+    list(_workers.started().map(work, range(0, len(starts), share)))

@@ -1,0 +1,95 @@
+"""Recycled memory: only when nobody looks at it any more."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import symgrad as sg
+from symgrad.runtime import buffers
+
+DOUBLE = np.dtype(float)
+SIZE = 50_000
+
+
+@pytest.fixture(autouse=True)
+def own_pool(monkeypatch):
+    pool = buffers._Pool()
+    monkeypatch.setattr(buffers, "_pool", pool)
+    monkeypatch.setattr(buffers._Lease.__del__, "__defaults__", (pool,))
+    return pool
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+def test_memory_comes_back_when_the_array_is_gone():
+    array = buffers.empty(SIZE, DOUBLE)
+    place = address(array)
+    del array
+    assert address(buffers.empty(SIZE, DOUBLE)) == place
+
+
+def test_memory_stays_while_a_view_looks_at_it():
+    array = buffers.empty(SIZE, DOUBLE)
+    view = array.reshape(100, -1)[3:, ::2]
+    place = address(array)
+    del array
+    assert address(buffers.empty(SIZE, DOUBLE)) != place
+    view[...] = 1.0
+
+
+def test_small_and_huge_arrays_are_numpys(own_pool):
+    for size in (10, buffers._CAPACITY):
+        array = buffers.empty(size, np.dtype(np.uint8 if size > 10 else float))
+        del array
+    small = buffers.empty(10, DOUBLE)
+    assert small.base is None
+    del small
+    assert own_pool.bytes <= buffers._CAPACITY
+
+
+def test_what_waits_is_bounded(own_pool):
+    for size in range(SIZE, SIZE + 300):
+        buffers.empty(size, DOUBLE)
+    assert own_pool.bytes <= buffers._CAPACITY
+    assert own_pool.bytes == sum(
+        block.nbytes for blocks in own_pool.free.values() for block in blocks
+    )
+
+
+def test_arrays_are_ordinary():
+    array = buffers.empty(SIZE, DOUBLE)
+    assert type(array) is np.ndarray
+    assert array.dtype == DOUBLE
+    assert array.shape == (SIZE,)
+    assert array.flags.writeable
+    assert array.flags.aligned
+    assert array.flags.c_contiguous
+
+
+def test_results_that_are_kept_are_never_overwritten():
+    f = sg.compile("x + a")
+    x = np.zeros(SIZE)
+    kept = [f(x, float(k)) for k in range(20)]
+    for k, array in enumerate(kept):
+        assert (array == k).all()
+
+
+def test_threads():
+    failures = []
+
+    def work(value):
+        for _ in range(200):
+            array = buffers.empty(SIZE, DOUBLE)
+            array[:] = value
+            if not (array == value).all():
+                failures.append(value)
+
+    threads = [threading.Thread(target=work, args=(float(k),)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures

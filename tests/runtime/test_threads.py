@@ -1,0 +1,96 @@
+"""Chunks and threads: every point once, the same bits for any number of threads."""
+
+import os
+import warnings
+
+import numpy as np
+import pytest
+
+import symgrad as sg
+from symgrad.errors import ArgumentError
+from symgrad.runtime.threads import CHUNK, run_chunks
+
+
+@pytest.fixture(autouse=True)
+def restored():
+    before = sg.get_num_threads()
+    yield
+    sg.set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+@pytest.mark.parametrize("size", [0, 1, CHUNK, CHUNK + 1, 9 * CHUNK - 5, 20 * CHUNK])
+def test_every_point_is_covered_once(count, size):
+    sg.set_num_threads(count)
+    covered = np.zeros(size, int)
+
+    def launch(start, stop):
+        covered[start:stop] += 1
+
+    run_chunks(launch, size)
+    assert (covered == 1).all()
+
+
+def test_bits_do_not_depend_on_threads_chunks_or_slices():
+    f = sg.value_and_grad(sg.compile("exp(-x)*sin(y) + log(1 + x*x)"))
+    n = 9 * CHUNK + 17
+    x, y = np.linspace(-3, 3, n), np.linspace(0, 50, n)
+    sg.set_num_threads(1)
+    value, gradient = f(x, y)
+    sg.set_num_threads(3)
+    for again, slopes in (f(x, y), f(x, y)):
+        np.testing.assert_array_equal(again, value)
+        np.testing.assert_array_equal(slopes, gradient)
+    part = slice(12345, 12345 + 777)
+    piece, slopes = f(x[part], y[part])
+    np.testing.assert_array_equal(piece, value[part])
+    np.testing.assert_array_equal(slopes[0], gradient[0][part])
+    for k in (0, 1, 12345, n - 1):
+        number, slope = f(float(x[k]), float(y[k]))
+        assert number == value[k]
+        assert slope == (gradient[0][k], gradient[1][k])
+
+
+def test_sums_do_not_depend_on_threads():
+    f = sg.grad(sg.compile("f(a, x) = sum(exp(-a*x))"), wrt="a")
+    x = np.linspace(0, 1, 9 * CHUNK)
+    sg.set_num_threads(1)
+    once = f(2.0, x)
+    sg.set_num_threads(4)
+    assert f(2.0, x) == once
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, "2", None, True, 10**6])
+def test_impossible_counts_are_refused(count):
+    with pytest.raises(ArgumentError, match="threads"):
+        sg.set_num_threads(count)
+
+
+def test_an_error_in_a_thread_reaches_the_caller():
+    sg.set_num_threads(2)
+
+    def launch(start, stop):
+        if start == 12 * CHUNK:
+            raise KeyError(start)
+
+    with pytest.raises(KeyError):
+        run_chunks(launch, 20 * CHUNK)
+
+
+def test_a_forked_child_starts_threads_of_its_own():
+    sg.set_num_threads(2)
+    size = 20 * CHUNK
+    run_chunks(lambda start, stop: None, size)
+    with warnings.catch_warnings():
+        # From Python 3.12 on, forking with threads warns; this is the case under test.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        covered = np.zeros(size, int)
+
+        def launch(start, stop):
+            covered[start:stop] += 1
+
+        run_chunks(launch, size)
+        os._exit(0 if (covered == 1).all() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
