@@ -17,10 +17,207 @@ import math
 import numba
 import numpy as np
 
-erfc = math.erfc
-exp = math.exp
-log = math.log
 sqrt = math.sqrt
+
+
+@numba.extending.intrinsic
+def fma(context, a, b, c):
+    """Return a*b + c, rounded once, in float64."""
+
+    def generate(target, builder, signature, arguments):
+        return builder.fma(*arguments)
+
+    return numba.float64(numba.float64, numba.float64, numba.float64), generate
+
+
+@numba.extending.intrinsic
+def as_float(context, x):
+    """Return the bits of a int64 as a float64."""
+
+    def generate(target, builder, signature, arguments):
+        kind = target.get_value_type(signature.return_type)
+        return builder.bitcast(arguments[0], kind)
+
+    return numba.float64(numba.int64), generate
+
+
+@numba.extending.intrinsic
+def as_int(context, x):
+    """Return the bits of a float64 as a int64."""
+
+    def generate(target, builder, signature, arguments):
+        kind = target.get_value_type(signature.return_type)
+        return builder.bitcast(arguments[0], kind)
+
+    return numba.int64(numba.float64), generate
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _erf_exponential_tail(z: float) -> float:
+    """Return (exp(z) - 1 - z)/z**2 for |z| up to log(2)/2."""
+    p = 2.5118019083260453e-08
+    p = fma(p, z, 2.7631256912030633e-07)
+    p = fma(p, z, 2.7557215765056084e-06)
+    p = fma(p, z, 2.48014900055455e-05)
+    p = fma(p, z, 0.00019841269918037793)
+    p = fma(p, z, 0.0013888888946957027)
+    p = fma(p, z, 0.008333333333306867)
+    p = fma(p, z, 0.04166666666651564)
+    p = fma(p, z, 0.166666666666667)
+    return fma(p, z, 0.5000000000000012)
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _scaled_erfc_bend(z: float) -> float:
+    """Return ((exp(a*a)*erfc(a)/y - v)/z - s)/z, y = 1/(a + 3) = c + z, a to 27.4."""
+    w = z * z
+    q = -276884377.22994494
+    q = fma(q, w, 180432651.86536416)
+    q = fma(q, w, -16580537.03563072)
+    q = fma(q, w, 631945.8648423585)
+    q = fma(q, w, 38812.327045502636)
+    q = fma(q, w, -8723.986041434642)
+    q = fma(q, w, -1109.7607697300855)
+    q = fma(q, w, 1380.5060578797757)
+    q = fma(q, w, -676.7451479499348)
+    q = fma(q, w, 208.95658447424398)
+    q = fma(q, w, 55.93403525113984)
+    p = 9680651.113638114
+    p = fma(p, w, -70907340.55893488)
+    p = fma(p, w, 13828776.1211032)
+    p = fma(p, w, -1981481.2053948422)
+    p = fma(p, w, 284969.62108578545)
+    p = fma(p, w, -45072.62544131889)
+    p = fma(p, w, 7814.894918066524)
+    p = fma(p, w, -1284.9700677937335)
+    p = fma(p, w, 46.64508860127568)
+    p = fma(p, w, 134.76357767312902)
+    p = fma(p, w, 17.71234640769449)
+    return fma(q, z, p)
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _scaled_erfc_slope(z: float) -> float:
+    """Return the slope of log(exp(a*a)*erfc(a)) by log(z), z = 1/(a + 3)."""
+    p = -22.35855743893834
+    p = fma(p, z, 25.42373940297495)
+    p = fma(p, z, 1.0220819755631292)
+    return fma(p, z, 1.0581395337577955)
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _erfc_parts(a: float, a_low: float) -> tuple[float, float]:
+    """Return m and s with erfc(a + a_low) = m*s/2**120, for a from 0 to 27.4."""
+    h = a * a
+    h_low = fma(a + a, a_low, fma(a, a, -h))
+    t = fma(h, -1.4426950408889634, 6755399441055744.0)
+    k = t - 6755399441055744.0
+    r = fma(k, -0.6931471805599453, -h)
+    low = fma(k, -2.3190468138462996e-17, -h_low)
+    total = a + 3.0
+    large = a if a > 3.0 else 3.0
+    small = 3.0 if a > 3.0 else a
+    total_low = (small - (total - large)) + a_low
+    y = 1.0 / total
+    error = fma(-y, total_low, fma(-y, total, 1.0)) * _scaled_erfc_slope(y)
+    z = y - 0.1474609375
+    bend = _scaled_erfc_bend(z)
+    chord = fma(z, bend, 4.554152755535411)
+    g = fma(z, chord, 0.9795925733509323)
+    g_low = fma(
+        z, fma(z, bend, 4.554152755535411 - chord), fma(z, chord, 0.9795925733509323 - g)
+    )
+    scaled = y * g
+    scaled_low = fma(y, g_low, fma(y, g, -scaled))
+    error = error + low
+    square = r * r
+    e = _erf_exponential_tail(r)
+    p = fma(square, e, fma(error, fma(square, e, r), error))
+    s = as_float((as_int(t) << 52) + 0x4770000000000000)
+    scaled_low = fma(scaled_low, r, scaled_low)
+    return scaled + fma(scaled, r, fma(scaled, p, scaled_low)), s
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def erfc(x: float) -> float:
+    """Return 1 - erf(x), with a small relative error where it is small."""
+    a = math.fabs(x)
+    m, s = _erfc_parts(27.4 if a > 27.4 else a, 0.0)
+    # Not by underflow, which is slow.
+    v = (m * s) * (0.0 if a > 27.3 else 2.0**-120)
+    return 2.0 - v if x < 0.0 else v
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _reduced(x: float) -> tuple[int, float, float]:
+    """Return k (in the lowest bits of a number), r and its error: x = k*log(2) + r + error."""
+    t = fma(x, 1.4426950408889634, 6755399441055744.0)
+    k = t - 6755399441055744.0
+    a = fma(k, -0.6931471805599453, x)
+    r = fma(k, -2.3190468138462996e-17, a)
+    return as_int(t), r, fma(k, -2.3190468138462996e-17, a - r)
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def exp(x: float) -> float:
+    """Return e to the power x; below 0.9 ULP."""
+    y = 709.79 if x > 709.79 else x
+    y = -746.0 if y < -746.0 else y
+    n, r, _ = _reduced(y)
+    p = fma(r, 2.5109258884952488e-08, 2.762644171367754e-07)
+    p = fma(r, p, 2.7557244480040326e-06)
+    p = fma(r, p, 2.4801504143870078e-05)
+    p = fma(r, p, 0.0001984126988501557)
+    p = fma(r, p, 0.0013888888932648872)
+    p = fma(r, p, 0.008333333333322313)
+    p = fma(r, p, 0.041666666666572684)
+    p = fma(r, p, 0.16666666666666677)
+    p = fma(r, p, 0.5000000000000006)
+    p = fma(r, p, 1.0)
+    low = y < -700.0
+    scale = as_float((n + (1223 if low else 1022)) << 52)
+    return fma(p, r, 1.0) * scale * (6.223015277861142e-61 if low else 2.0)
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _edges(x: float, value: float) -> float:
+    """Return the value, or that of a logarithm where x is not positive or not finite."""
+    value = value if x < math.inf else x
+    edge = -math.inf if x == 0.0 else math.nan
+    return edge if x <= 0.0 else value
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _log_tail(f: float, s: float, rest: float) -> float:
+    """Return log(1 + f) - f + rest; s is f/(2 + f), at most 0.172."""
+    z = s * s
+    w = fma(z, 0.14616449685043406, 0.15331721600556042)
+    w = fma(z, w, 0.18182889125261723)
+    w = fma(z, w, 0.2222221113479508)
+    w = fma(z, w, 0.28571428625975487)
+    w = fma(z, w, 0.39999999999899505)
+    w = fma(z, w, 0.666666666666667)
+    return fma(s, fma(z, w, -f), rest)
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _split(x: float) -> tuple[float, float]:
+    """Return k and f of a finite x > 0, 2**k*(1 + f) = x; rubbish for other x."""
+    tiny = x < 2.2250738585072014e-308
+    n = as_int(x * 18014398509481984.0 if tiny else x) + 2638147582215219
+    k = as_float(((n >> 52) & 4095) | 4841369599423283200)
+    f = as_float((n & 4503599627370495) + 4604544271217802189) - 1.0
+    return k - (4503599627371573.0 if tiny else 4503599627371519.0), f
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def log(x: float) -> float:
+    """Return the natural logarithm; below 1 ULP."""
+    k, f = _split(x)
+    rest = _log_tail(f, f / (2.0 + f), k * 1.6465949582897082e-12)
+    a = k * 0.6931471805582987
+    b = a + f
+    return _edges(x, b + ((f - (b - a)) + rest))
 
 number = numba.float64
 

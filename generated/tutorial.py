@@ -11,9 +11,260 @@ import math
 import numba
 import numpy as np
 
-cos = math.cos
-log = math.log
-sin = math.sin
+@numba.extending.intrinsic
+def fma(context, a, b, c):
+    """Return a*b + c, rounded once, in float64."""
+
+    def generate(target, builder, signature, arguments):
+        return builder.fma(*arguments)
+
+    return numba.float64(numba.float64, numba.float64, numba.float64), generate
+
+
+@numba.extending.intrinsic
+def as_float(context, x):
+    """Return the bits of a int64 as a float64."""
+
+    def generate(target, builder, signature, arguments):
+        kind = target.get_value_type(signature.return_type)
+        return builder.bitcast(arguments[0], kind)
+
+    return numba.float64(numba.int64), generate
+
+
+@numba.extending.intrinsic
+def as_int(context, x):
+    """Return the bits of a float64 as a int64."""
+
+    def generate(target, builder, signature, arguments):
+        kind = target.get_value_type(signature.return_type)
+        return builder.bitcast(arguments[0], kind)
+
+    return numba.int64(numba.float64), generate
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _cosine_tail(z: float) -> float:
+    """Return (cos(r) - 1 + z/2)/z**2 with z = r*r, for z up to (pi/4)**2."""
+    p = -1.1359677053548748e-11
+    p = fma(p, z, 2.087572382785807e-09)
+    p = fma(p, z, -2.755731435633699e-07)
+    p = fma(p, z, 2.480158728949578e-05)
+    p = fma(p, z, -0.0013888888888874144)
+    return fma(p, z, 0.0416666666666666)
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _sine_tail(z: float) -> float:
+    """Return (sin(r) - r)/r**3 with z = r*r, for z up to (pi/4)**2."""
+    p = 1.5896230141711745e-10
+    p = fma(p, z, -2.5050747742775132e-08)
+    p = fma(p, z, 2.755731362109535e-06)
+    p = fma(p, z, -0.00019841269829588056)
+    p = fma(p, z, 0.008333333333322115)
+    return fma(p, z, -0.1666666666666663)
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _cos_angle(r: float, d: float, n: int) -> float:
+    """Return cos(n*pi/2 + r - d)."""
+    z = r * r
+    s = r - fma(-z, fma(r, _sine_tail(z), 0.5 * d), d)
+    c = fma(r, fma(r, fma(z, _cosine_tail(z), -0.5), d), 1.0)
+    v = s if (n & 1) != 0 else c
+    return as_float(as_int(v) ^ (((n + 1) & 2) << 62))
+
+
+@numba.njit(error_model="numpy", nogil=True)
+def _far_angle(x: float) -> tuple[float, float, int]:
+    """Return r, d and n with x = n*pi/2 + r - d for |x| above 2**40; NaN for infinities.
+
+    x*2/pi modulo 2**27 with 162 bits of the fraction, in digits of 27 bits.
+    """
+    if not math.fabs(x) < math.inf:
+        return math.nan, math.nan, 0
+    digits = (
+        0,
+        0,
+        85445659,
+        60002565,
+        39057486,
+        92086099,
+        40820845,
+        92952164,
+        126382600,
+        33444195,
+        90109406,
+        22572489,
+        14447748,
+        81604096,
+        52729717,
+        2573896,
+        60801981,
+        52212009,
+        87684932,
+        9272651,
+        91654409,
+        110741250,
+        56242111,
+        17098311,
+        46608490,
+        54129820,
+        69401693,
+        125717006,
+        104853807,
+        134078553,
+        67630999,
+        71708008,
+        21865453,
+        87457487,
+        20863053,
+        97767823,
+        114113727,
+        111335250,
+        64840693,
+        127387116,
+        127985470,
+        126505618,
+        122904538,
+        132925411,
+        45748396,
+        3343471,
+        104707541,
+        130236144,
+    )
+    bits = as_int(x) & 0x7FFFFFFFFFFFFFFF
+    mantissa = (bits & 0xFFFFFFFFFFFFF) | 0x10000000000000
+    exponent = (bits >> 52) - 1075 + 27
+    place = exponent // 27
+    shift = exponent - 27 * place
+    m0 = (mantissa << shift) & 0x7FFFFFF
+    m1 = (mantissa >> (27 - shift)) & 0x7FFFFFF
+    m2 = mantissa >> (54 - shift)
+    whole, f1, f2, f3, f4, f5, f6, carry = 0, 0, 0, 0, 0, 0, 0, 0
+    for i in range(place + 7, place - 1, -1):
+        total = m0 * digits[i] + m1 * digits[i + 1] + m2 * digits[i + 2] + carry
+        f6, f5, f4, f3, f2, f1 = f5, f4, f3, f2, f1, whole
+        whole = total & 0x7FFFFFF
+        carry = total >> 27
+    sign = -1.0 if x < 0.0 else 1.0
+    n = whole
+    if f1 >= 0x4000000:
+        # The next multiple is nearer: 1 - f, less than 2**-162 too small.
+        n = whole + 1
+        sign = -sign
+        f1, f2, f3 = 0x7FFFFFF - f1, 0x7FFFFFF - f2, 0x7FFFFFF - f3
+        f4, f5, f6 = 0x7FFFFFF - f4, 0x7FFFFFF - f5, 0x7FFFFFF - f6
+    a = 2.0**-54 * ((f1 << 27) + f2)
+    b = 2.0**-81 * f3
+    c = 2.0**-108 * f4
+    high = (b + c) + a
+    low = (((a - high) + b) + c) + 2.0**-162 * ((f5 << 27) + f6)
+    r = high * 1.5707963267948966
+    d = fma(high, 1.5707963267948966, -r) + fma(
+        high, 6.123233995736766e-17, low * 1.5707963267948966
+    )
+    h = r + d
+    return sign * h, sign * ((h - r) - d), -n if x < 0.0 else n
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _near_angle(x: float) -> tuple[float, float, int]:
+    """Return r, d and n with x = n*pi/2 + r - d, n modulo 2**50; |x| at most 2**40.
+
+    The first product is exact by the fused operation. The second subtraction is Dekker's
+    fast two-sum, exact in any order of sizes since r is a multiple of the last place of p.
+    """
+    t = fma(x, 0.6366197723675814, 6755399441055744.0)
+    k = t - 6755399441055744.0
+    r = fma(k, -1.5707963267948966, x)
+    p = k * 6.123233995736766e-17
+    h = r - p
+    d = fma(k, 6.123233995736766e-17, -p) - ((r - h) - p)
+    return h, fma(k, -1.4973849048591698e-33, d), as_int(t)
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def cos_near(x: float) -> float:
+    """Return the cosine of x, for |x| at most 2**40."""
+    r, d, n = _near_angle(x)
+    return _cos_angle(r, d, n)
+
+
+@numba.njit(error_model="numpy", nogil=True)
+def cos(x: float) -> float:
+    """Return the cosine of x."""
+    if math.fabs(x) <= 1099511627776.0:
+        return cos_near(x)
+    r, d, n = _far_angle(x)
+    return _cos_angle(r, d, n)
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _edges(x: float, value: float) -> float:
+    """Return the value, or that of a logarithm where x is not positive or not finite."""
+    value = value if x < math.inf else x
+    edge = -math.inf if x == 0.0 else math.nan
+    return edge if x <= 0.0 else value
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _log_tail(f: float, s: float, rest: float) -> float:
+    """Return log(1 + f) - f + rest; s is f/(2 + f), at most 0.172."""
+    z = s * s
+    w = fma(z, 0.14616449685043406, 0.15331721600556042)
+    w = fma(z, w, 0.18182889125261723)
+    w = fma(z, w, 0.2222221113479508)
+    w = fma(z, w, 0.28571428625975487)
+    w = fma(z, w, 0.39999999999899505)
+    w = fma(z, w, 0.666666666666667)
+    return fma(s, fma(z, w, -f), rest)
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _split(x: float) -> tuple[float, float]:
+    """Return k and f of a finite x > 0, 2**k*(1 + f) = x; rubbish for other x."""
+    tiny = x < 2.2250738585072014e-308
+    n = as_int(x * 18014398509481984.0 if tiny else x) + 2638147582215219
+    k = as_float(((n >> 52) & 4095) | 4841369599423283200)
+    f = as_float((n & 4503599627370495) + 4604544271217802189) - 1.0
+    return k - (4503599627371573.0 if tiny else 4503599627371519.0), f
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def log(x: float) -> float:
+    """Return the natural logarithm; below 1 ULP."""
+    k, f = _split(x)
+    rest = _log_tail(f, f / (2.0 + f), k * 1.6465949582897082e-12)
+    a = k * 0.6931471805582987
+    b = a + f
+    return _edges(x, b + ((f - (b - a)) + rest))
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _sin_angle(r: float, d: float, n: int) -> float:
+    """Return sin(n*pi/2 + r - d)."""
+    z = r * r
+    s = r - fma(-z, fma(r, _sine_tail(z), 0.5 * d), d)
+    c = fma(r, fma(r, fma(z, _cosine_tail(z), -0.5), d), 1.0)
+    v = c if (n & 1) != 0 else s
+    return as_float(as_int(v) ^ ((n & 2) << 62))
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def sin_near(x: float) -> float:
+    """Return the sine of x, for |x| at most 2**40."""
+    r, d, n = _near_angle(x)
+    return _sin_angle(r, d, n)
+
+
+@numba.njit(error_model="numpy", nogil=True)
+def sin(x: float) -> float:
+    """Return the sine of x."""
+    if math.fabs(x) <= 1099511627776.0:
+        return sin_near(x)
+    r, d, n = _far_angle(x)
+    return _sin_angle(r, d, n)
 
 number = numba.float64
 

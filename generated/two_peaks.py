@@ -16,7 +16,36 @@ import math
 import numba
 import numpy as np
 
-exp = math.exp
+@numba.extending.intrinsic
+def as_int(context, x):
+    """Return the bits of a float64 as a int64."""
+
+    def generate(target, builder, signature, arguments):
+        kind = target.get_value_type(signature.return_type)
+        return builder.bitcast(arguments[0], kind)
+
+    return numba.int64(numba.float64), generate
+
+
+@numba.extending.intrinsic
+def fma(context, a, b, c):
+    """Return a*b + c, rounded once, in float64."""
+
+    def generate(target, builder, signature, arguments):
+        return builder.fma(*arguments)
+
+    return numba.float64(numba.float64, numba.float64, numba.float64), generate
+
+
+@numba.extending.intrinsic
+def as_float(context, x):
+    """Return the bits of a int64 as a float64."""
+
+    def generate(target, builder, signature, arguments):
+        kind = target.get_value_type(signature.return_type)
+        return builder.bitcast(arguments[0], kind)
+
+    return numba.float64(numba.int64), generate
 
 
 @numba.extending.intrinsic
@@ -34,6 +63,37 @@ def no_overlap(context):
         return target.get_dummy_value()
 
     return numba.void(), generate
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _reduced(x: float) -> tuple[int, float, float]:
+    """Return k (in the lowest bits of a number), r and its error: x = k*log(2) + r + error."""
+    t = fma(x, 1.4426950408889634, 6755399441055744.0)
+    k = t - 6755399441055744.0
+    a = fma(k, -0.6931471805599453, x)
+    r = fma(k, -2.3190468138462996e-17, a)
+    return as_int(t), r, fma(k, -2.3190468138462996e-17, a - r)
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def exp(x: float) -> float:
+    """Return e to the power x; below 0.9 ULP."""
+    y = 709.79 if x > 709.79 else x
+    y = -746.0 if y < -746.0 else y
+    n, r, _ = _reduced(y)
+    p = fma(r, 2.5109258884952488e-08, 2.762644171367754e-07)
+    p = fma(r, p, 2.7557244480040326e-06)
+    p = fma(r, p, 2.4801504143870078e-05)
+    p = fma(r, p, 0.0001984126988501557)
+    p = fma(r, p, 0.0013888888932648872)
+    p = fma(r, p, 0.008333333333322313)
+    p = fma(r, p, 0.041666666666572684)
+    p = fma(r, p, 0.16666666666666677)
+    p = fma(r, p, 0.5000000000000006)
+    p = fma(r, p, 1.0)
+    low = y < -700.0
+    scale = as_float((n + (1223 if low else 1022)) << 52)
+    return fma(p, r, 1.0) * scale * (6.223015277861142e-61 if low else 2.0)
 
 number = numba.float64
 array = numba.types.Array(number, 1, "C", readonly=True)

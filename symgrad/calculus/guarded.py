@@ -17,6 +17,7 @@ from ..graph.node import Builder, Node
 
 __all__ = ["Guarded", "combine", "scale", "select"]
 
+_LOGIC = frozenset({"and", "or", "not"})
 #: A longer guard is folded, so that the work on a chain of branches is linear.
 _LONGEST = 4
 
@@ -34,21 +35,41 @@ def select(b: Builder, term: Guarded) -> Node:
         return term.value
     zero = b.number(0)
     *outer, inner = term.guard
+    if not outer or _compared(inner) <= _compared(outer[0]):
+        return b.apply("where", _holds(b, term.guard), term.value, zero)
     value = b.apply("where", inner, term.value, zero)
-    return b.apply("where", _holds(b, tuple(outer)), value, zero) if outer else value
+    return b.apply("where", _holds(b, tuple(outer)), value, zero)
 
 
 def _holds(b: Builder, guard: tuple[Node, ...]) -> Node:
     """Return a guard as one condition.
 
     Its conditions are asked in their order, outer ones first: where one does not hold, the
-    later ones mean nothing, and a NaN in them must not count, as it would in an ``and``.
+    later ones mean nothing, and a NaN in them must not count. In an ``and`` it would, so
+    that joins only what compares nothing but values that the outermost condition compares.
     """
     result, *rest = guard
+    always = _compared(result)
     for condition in rest:
-        both = b.apply("where", result, b.real(condition), b.number(0))
-        result = b.condition(both)
+        if _compared(condition) <= always:
+            result = b.apply("and", result, condition)
+        else:
+            both = b.apply("where", result, b.real(condition), b.number(0))
+            result = b.condition(both)
     return result
+
+
+def _compared(condition: Node) -> set[Node]:
+    """Return the values that make a condition NaN when they are."""
+    found: set[Node] = set()
+    pending = [condition]
+    while pending:
+        node = pending.pop()
+        if node.op in _LOGIC:
+            pending.extend(node.operands)
+        elif node.op != "truth":
+            found.update(operand for operand in node.operands if exact(operand) is None)
+    return found
 
 
 def scale(b: Builder, term: Guarded, partial: Node) -> Guarded | None:

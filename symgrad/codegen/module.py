@@ -15,6 +15,8 @@ from .python import Function, Parameter
 __all__ = ["print_module"]
 
 _WIDTH = 92
+#: Beyond this many calls of primitives inlining all of them takes too long to compile.
+_INLINE_CALLS = 128
 _OPTIONS = 'error_model="numpy", nogil=True, cache=True'
 
 
@@ -28,7 +30,9 @@ def print_module(functions: Sequence[Function], header: Sequence[str], footer: s
     """
     parts = ['"""' + _quoted(header) + '"""\n']
     parts.append("import math\n\nimport numba\nimport numpy as np\n")
-    primitives = vmath.definitions(_all(function.primitives for function in functions))
+    calls = sum(function.calls for function in functions)
+    wanted = _all(function.primitives for function in functions)
+    primitives = vmath.definitions(wanted, inline=calls <= _INLINE_CALLS)
     if primitives:
         parts.append(primitives.strip("\n") + "\n")
     aliases = {pair for function in functions for pair in function.aliases.items()}

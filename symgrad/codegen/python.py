@@ -80,6 +80,7 @@ class Function:
         primitives: the functions of `symgrad.vmath` that the body calls.
         aliases: spellings at module level for primitives whose name the user has taken.
         dtype: "float64" or "float32".
+        calls: how many times it calls a primitive.
         passes: how many loop nests it runs over its arrays.
         pointwise: it is one loop without sums, so that it can run on any part of its points.
     """
@@ -92,6 +93,7 @@ class Function:
     primitives: frozenset[str]
     aliases: dict[str, str]
     dtype: str
+    calls: int
     passes: int
     pointwise: bool
 
@@ -124,15 +126,20 @@ class _Printer:
     ordered: dict[Node, str] = field(default_factory=dict)
     extents: dict[int, str] = field(default_factory=dict)
     arrays: dict[Node, str] = field(default_factory=dict)
+    #: In a loop with near functions, the flag that an argument was beyond its limit.
+    far: str = ""
+    #: The arguments of near functions in the loop at hand and how large they may be.
+    limits: dict[str, float] = field(default_factory=dict)
     commented: tuple[int, bool] = (-1, True)
     wishes: dict[Node, str] = field(default_factory=dict)
+    calls: int = 0
     indent: int = 1
 
     def __post_init__(self) -> None:
         order = self.graph.nodes()
         steps = [str(node.payload) for node in order if node.op == "step"]
         inputs = [str(node.payload) for node in self.graph.inputs]
-        self.names = Names(dict.fromkeys([*inputs, *steps]), vmath.names())
+        self.names = Names(dict.fromkeys([*inputs, *steps]), vmath.every_name())
         self.names.fresh(self.name)
         self._count_uses(order)
         self.wishes = dict(self.graph.labels)
@@ -183,6 +190,7 @@ class _Printer:
             frozenset(self.primitives),
             dict(sorted(self.aliases.items())),
             self.dtype,
+            self.calls,
             # Setting arrays to 0 before they are summed up is a pass of its own.
             sum(len(section.nests) for section in plan.sections) + bool(plan.buffers),
             len(axes) == 1
@@ -250,6 +258,8 @@ class _Printer:
             elif node.op == "pow":
                 exponent = exact(node.operands[1])
                 repeats = 1 if exponent is None or exponent.denominator != 1 else 2
+            elif node.op in FUNCTIONS and self._typed_primitive(node.op) in vmath.NEAR:
+                repeats = 2
             for operand in node.operands:
                 source = _source(operand)
                 self.uses[source] = self.uses.get(source, 0) + repeats
@@ -277,18 +287,24 @@ class _Printer:
         taken = self.names.mark()
         indent = self.indent
         counters: dict[int, str] = {}
-        if len(nest.axes) == 1 and totals:
-            self._blocks(nest, forced, counters, outputs, outer)
+        far = self._calls_near_functions(nest)
+        if len(nest.axes) == 1 and (totals or far):
+            self._blocks(nest, forced, counters, outputs, outer, far)
         else:
             self.known.update({node: outer[node] for node in totals if node in outer})
-            self._loop(
-                nest, 0, f"range({self.extents[nest.axes[0]]})", forced, counters, outputs
-            )
+            points = f"range({self.extents[nest.axes[0]]})"
+            self._loop(nest, 0, points, forced, counters, outputs)
         self.indent = indent
         self.commented = (-1, True)
         self.known = outer
         self.ordered = ordered
         self.names.release(taken)
+
+    def _calls_near_functions(self, nest: Nest) -> bool:
+        return len(nest.axes) == 1 and any(
+            node.op in FUNCTIONS and self._typed_primitive(node.op) in vmath.NEAR
+            for node in nest.bodies[0]
+        )
 
     def _blocks(
         self,
@@ -297,20 +313,40 @@ class _Printer:
         counters: dict[int, str],
         outputs: dict[str, str],
         totals: dict[Node, Text],
+        far: bool,
     ) -> None:
-        """Sum block by block: fixed blocks give fixed bits and keep rounding errors small."""
+        """Print a loop over blocks of points with a loop over the points inside.
+
+        Sums are taken block by block: fixed blocks give fixed bits and keep rounding errors
+        small. Functions that have a form without branches for arguments that are not huge
+        are called in that form, which is vectorised; a block in which an argument was huge
+        is done again with the complete functions.
+        """
         extent = self.extents[nest.axes[0]]
         start = self.names.fresh("start")
         self._line(f"for {start} in range(0, {extent}, {_BLOCK}):")
         self.indent += 1
-        for node in nest.totals[0]:
-            part = self.names.fresh("part")
+        points = f"range({start}, min({start} + {_BLOCK}, {extent}))"
+        parts = {node: self.names.fresh("part") for node in nest.totals[0]}
+        for node, part in parts.items():
             self._line(f"{part} = 0.0")
             self.known[node] = Text(part)
-        points = f"range({start}, min({start} + {_BLOCK}, {extent}))"
+        if far:
+            known, ordered, taken = dict(self.known), dict(self.ordered), self.names.mark()
+            self.far = self.names.fresh("far")
+            self._line(f"{self.far} = False")
+            self._loop(nest, 0, points, forced, counters, outputs)
+            self._line(f"if {self.far}:")
+            self.far = ""
+            self.known, self.ordered = known, ordered
+            self.names.release(taken)
+            self.indent += 1
+            for part in parts.values():
+                self._line(f"{part} = 0.0")
         self._loop(nest, 0, points, forced, counters, outputs)
-        for node in nest.totals[0]:
-            self._line(f"{totals[node].code} += {self.known[node].code}")
+        self.indent -= far
+        for node, part in parts.items():
+            self._line(f"{totals[node].code} += {part}")
         self.indent -= 1
 
     def _loop(
@@ -338,6 +374,9 @@ class _Printer:
                 target = f"{self.arrays[node]}[{self._position(node.axes, counters)}]"
                 self._line(f"{target} += {self.known[node].code}")
         self._roots(nest, depth, counters, outputs)
+        for argument, limit in self.limits.items():
+            self._line(f"{self.far} |= math.fabs({argument}) > {limit!r}")
+        self.limits.clear()
         self.indent -= 1
 
     def _rows(self, nest: Nest, depth: int) -> list[Node]:
@@ -532,14 +571,20 @@ class _Printer:
             if value > 0:
                 return Text(product, _PRODUCT)
             return Text(f"{self._one()}/({product})", _PRODUCT)
-        return Text(f"{self._primitive('integer_power')}({text.code}, {value.numerator})")
+        return Text(
+            f"{self._primitive(self._form('integer_power'))}({text.code}, {value.numerator})"
+        )
 
     def _one(self) -> str:
         return self._typed(Text("1.0")).code
 
     def _call(self, node: Node) -> Text:
         arguments = [self._expression(operand).code for operand in node.operands]
-        primitive = self._primitive(FUNCTIONS[node.op].kernel)
+        kernel = self._typed_primitive(node.op)
+        if self.far and kernel in vmath.NEAR:
+            kernel, limit = vmath.NEAR[kernel]
+            self.limits[arguments[0]] = min(limit, self.limits.get(arguments[0], limit))
+        primitive = self._primitive(kernel)
         text = f"{primitive}({', '.join(arguments[:2])})"
         for number, argument in enumerate(arguments[2:], start=1):
             if number % _NESTED == 0:
@@ -549,9 +594,17 @@ class _Printer:
             text = f"{primitive}({text}, {argument})"
         return Text(text)
 
+    def _typed_primitive(self, op: str) -> str:
+        """Return the primitive of an operation for the type of the arithmetic."""
+        return self._form(FUNCTIONS[op].kernel)
+
+    def _form(self, primitive: str) -> str:
+        return vmath.single(primitive) if self.dtype == "float32" else primitive
+
     def _primitive(self, name: str) -> str:
         """Return how to call a primitive; the user's variable of the same name goes first."""
         self.primitives.add(name)
+        self.calls += 1
         if name in self.names and name not in self.aliases:
             self.aliases[name] = self.names.fresh(f"{name}_function")
         return self.aliases.get(name, name)

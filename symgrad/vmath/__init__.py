@@ -19,14 +19,45 @@ from collections.abc import Callable, Iterable
 from types import FunctionType, ModuleType
 from typing import Any
 
-from symgrad.vmath import bessel, elementary, gamma, ieee, statistics
+from symgrad.vmath import (
+    algebraic,
+    bessel,
+    elementary,
+    error_function,
+    exponential,
+    gamma,
+    hyperbolic,
+    ieee,
+    inverse_trigonometric,
+    logarithmic,
+    trigonometric,
+)
 from symgrad.vmath.intrinsics import INTRINSICS
+from symgrad.vmath.trigonometric import NEAR
 
-__all__ = ["defined_names", "definitions", "evaluate", "names"]
+__all__ = [
+    "NEAR",
+    "defined_names",
+    "definitions",
+    "evaluate",
+    "every_name",
+    "names",
+    "single",
+]
 
 _DECORATOR = '@numba.njit(error_model="numpy", nogil=True)'
 _INLINE = '@numba.njit(error_model="numpy", nogil=True, forceinline=True)'
-_MODULES: tuple[ModuleType, ...] = (elementary, gamma, bessel, statistics)
+#: Modules whose functions have no branches, but for those in a table BRANCHING.
+_BRANCH_FREE: tuple[ModuleType, ...] = (
+    algebraic,
+    error_function,
+    exponential,
+    hyperbolic,
+    inverse_trigonometric,
+    logarithmic,
+    trigonometric,
+)
+_MODULES: tuple[ModuleType, ...] = (elementary, gamma, bessel, *_BRANCH_FREE)
 _DIRECT = elementary.DIRECT
 _FUNCTIONS: dict[str, FunctionType] = {
     name: value
@@ -35,13 +66,35 @@ _FUNCTIONS: dict[str, FunctionType] = {
     if isinstance(value, FunctionType) and value.__module__ == module.__name__
 }
 _KNOWN = frozenset({*_FUNCTIONS, *_DIRECT, *INTRINSICS})
-#: Modules whose functions have no branches.
-_BRANCH_FREE: frozenset[str] = frozenset()
+_INLINED = frozenset(
+    name
+    for name, function in _FUNCTIONS.items()
+    for module in _BRANCH_FREE
+    if function.__module__ == module.__name__ and name not in trigonometric.BRANCHING
+)
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all primitives, sorted."""
+    """Return the names of all primitives of doubles, sorted."""
+    return tuple(
+        name
+        for name in every_name()
+        if not name.endswith("_near") and not (name.endswith("f") and name[:-1] in _KNOWN)
+    )
+
+
+def every_name() -> tuple[str, ...]:
+    """Return the names of all primitives in all their forms, sorted."""
     return tuple(sorted(n for n in (*_DIRECT, *_FUNCTIONS) if not n.startswith("_")))
+
+
+def single(name: str) -> str:
+    """Return the float32 form of a primitive; the primitive itself if there is none.
+
+    >>> single("exp"), single("gamma")
+    ('expf', 'gamma')
+    """
+    return f"{name}f" if f"{name}f" in _FUNCTIONS else name
 
 
 def defined_names(wanted: Iterable[str]) -> tuple[str, ...]:
@@ -63,16 +116,24 @@ def defined_names(wanted: Iterable[str]) -> tuple[str, ...]:
     return (*direct, *intrinsic, *(name for name in order if name in _FUNCTIONS))
 
 
-def definitions(wanted: Iterable[str]) -> str:
+def definitions(wanted: Iterable[str], *, inline: bool = True) -> str:
     """Return source text that defines the wanted primitives and what they call.
 
     The module that holds it imports math, numba, and numpy as np. Equal sets of names give
     equal text.
+
+    Args:
+        wanted: names of primitives.
+        inline: put functions without branches into the loops that call them, which
+            vectorises the loops; code with many calls is compiled faster without.
     """
     found = defined_names(wanted)
     parts = ["".join(f"{name} = {_DIRECT[name]}\n" for name in found if name in _DIRECT)]
     parts += [INTRINSICS[name] for name in found if name in INTRINSICS]
-    parts += [f"{_decorator(name)}\n{_source(name)}" for name in found if name in _FUNCTIONS]
+    for name in found:
+        if name in _FUNCTIONS:
+            decorator = _INLINE if inline and name in _INLINED else _DECORATOR
+            parts.append(f"{decorator}\n{_source(name)}")
     return "\n\n".join(part for part in parts if part)
 
 
@@ -85,12 +146,6 @@ def _function(name: str) -> FunctionType:
     if name not in _FUNCTIONS:
         raise KeyError(f"no kernel primitive is called {name!r}")
     return _FUNCTIONS[name]
-
-
-def _decorator(name: str) -> str:
-    """Return the decorator: what has no branches is inlined, so that loops vectorise."""
-    module = _function(name).__module__
-    return _INLINE if module in _BRANCH_FREE else _DECORATOR
 
 
 def _callees(function: FunctionType) -> list[str]:

@@ -36,7 +36,7 @@ def _expm1_tail(r: float, error: float) -> float:
 
 
 def exp(x: float) -> float:
-    """Return e to the power x; below 0.8 ULP."""
+    """Return e to the power x; below 0.9 ULP."""
     y = 709.79 if x > 709.79 else x
     y = -746.0 if y < -746.0 else y
     n, r, _ = _reduced(y)
@@ -56,7 +56,7 @@ def exp(x: float) -> float:
 
 
 def exp2(x: float) -> float:
-    """Return 2**x; below 0.8 ULP."""
+    """Return 2**x; below 0.9 ULP."""
     y = 1024.0 if x > 1024.0 else x
     y = -1076.0 if y < -1076.0 else y
     t = y + 6755399441055744.0
@@ -77,7 +77,7 @@ def exp2(x: float) -> float:
 
 
 def expm1(x: float) -> float:
-    """Return exp(x) - 1; below 0.8 ULP."""
+    """Return exp(x) - 1; below 1 ULP."""
     y = 709.79 if x > 709.79 else x
     y = -40.0 if y < -40.0 else y
     n, r, error = _reduced(y)
@@ -147,7 +147,8 @@ def _log1pexp(x: float) -> tuple[float, float, float, bool]:
     w = fma(z, w, 0.2857142856630011)
     w = fma(z, w, 0.4000000000001015)
     w = fma(z, w, 0.6666666666666666)
-    rest = fma(t, fma(z, w, -f), fma(-f, f_rest, f_rest))
+    h = 0.5 * f
+    rest = fma(-h, f, fma(t, fma(z, w, h * f), fma(-f, f_rest, f_rest)))
     rest = rest + (1.6465949582897082e-12 if large else 0.0)
     return 0.6931471805582987 if large else 0.0, f, rest, low
 
@@ -165,7 +166,7 @@ def softplus(x: float) -> float:
 
 def logaddexp(x: float, y: float) -> float:
     """Return log(exp(x) + exp(y)); below 1 ULP of the larger operand."""
-    difference = 0.0 if x == y else x - y
+    difference = 0.0 if x == y else 1.0 * x - y
     a, f, rest, _ = _log1pexp(-math.fabs(difference))
     m = x if x > y or x != x else y
     c = a + f
@@ -188,15 +189,16 @@ def _reducedf(x: float) -> tuple[int, float, float]:
 
 def _expm1_tailf(r: float, error: float) -> float:
     """Return exp(r + error) - 1 - r for |r| <= log(2)/2."""
-    q = fmaf(r, 0.0013920128112658858, 0.008357229642570019)
-    q = fmaf(r, q, 0.04166661202907562)
-    q = fmaf(r, q, 0.16666631400585175)
+    q = fmaf(r, 0.00019884893845301121, 0.0013926222454756498)
+    q = fmaf(r, q, 0.008333318866789341)
+    q = fmaf(r, q, 0.041666556149721146)
+    q = fmaf(r, q, 0.1666666716337204)
     z = np.float32(r * r)
     return fmaf(fmaf(r, 0.5, -0.0), r, fmaf(r * z, q, error))
 
 
 def expf(x: float) -> float:
-    """Return e to the power x, a float32 number; below 0.9 ULP."""
+    """Return e to the power x, a float32 number; below 1 ULP."""
     top, bottom = np.float32(88.75), np.float32(-104.0)
     y = top if x > top else x
     y = bottom if y < bottom else y
@@ -207,13 +209,13 @@ def expf(x: float) -> float:
     p = fmaf(r, p, 0.5)
     p = fmaf(r, p, 1.0)
     low = y < np.float32(-80.0)
-    scale = as_floatf((n + (226 if low else 126)) << 23)
-    factor = np.float32(7.888609052210118e-31) if low else np.float32(2.0)
+    scale = as_floatf((n + (191 if low else 126)) << 23)
+    factor = np.float32(5.421010862427522e-20) if low else np.float32(2.0)
     return np.float32(fmaf(p, r, 1.0) * scale * factor)
 
 
 def exp2f(x: float) -> float:
-    """Return 2**x, a float32 number; below 0.9 ULP."""
+    """Return 2**x, a float32 number; below 1 ULP."""
     top, bottom = np.float32(128.0), np.float32(-152.0)
     y = top if x > top else x
     y = bottom if y < bottom else y
@@ -225,8 +227,8 @@ def exp2f(x: float) -> float:
     p = fmaf(r, p, 0.24022650718688965)
     p = fmaf(r, p, 0.6931471824645996)
     low = y < np.float32(-120.0)
-    scale = as_floatf((as_intf(t) + (226 if low else 126)) << 23)
-    factor = np.float32(7.888609052210118e-31) if low else np.float32(2.0)
+    scale = as_floatf((as_intf(t) + (191 if low else 126)) << 23)
+    factor = np.float32(5.421010862427522e-20) if low else np.float32(2.0)
     return np.float32(fmaf(p, r, 1.0) * scale * factor)
 
 
@@ -248,14 +250,14 @@ def expm1f(x: float) -> float:
 
 
 def _logisticf(x: float) -> tuple[float, float]:
-    """Return two factors of 1/(1 + exp(-x)), the second 1.0 or, for small values, 2**-100."""
-    bottom, one = np.float32(-106.0), np.float32(1.0)
+    """Return two factors of 1/(1 + exp(-x)), the second 1.0 or, for small values, 2**-64."""
+    bottom, one = np.float32(-110.0), np.float32(1.0)
     y = -math.fabs(x)
     y = bottom if y < bottom else y
     n, r, error = _reducedf(y)
     q = _expm1_tailf(r, error)
     low = y < np.float32(-80.0)
-    s = as_floatf((n + (227 if low else 127)) << 23)
+    s = as_floatf((n + (191 if low else 127)) << 23)
     e = fmaf(s, r, s)
     e_low = fmaf(s, q, fmaf(s, r, s - e))
     d = np.float32(one + e)
@@ -267,7 +269,7 @@ def _logisticf(x: float) -> tuple[float, float]:
     value = np.float32(np.float32(e + e_low) * inverse)
     rest = np.float32(fmaf(-value, d, e) + fmaf(-value, d_low, e_low))
     value = fmaf(rest, inverse, value)
-    return value, np.float32(7.888609052210118e-31) if low and negative else one
+    return value, np.float32(5.421010862427522e-20) if low and negative else one
 
 
 def sigmoidf(x: float) -> float:
@@ -279,7 +281,7 @@ def sigmoidf(x: float) -> float:
 def siluf(x: float) -> float:
     """Return x/(1 + exp(-x)), a float32 number; below 1.5 ULP."""
     value, scale = _logisticf(x)
-    bottom = np.float32(-106.0)
+    bottom = np.float32(-110.0)
     y = bottom if x < bottom else x
     return np.float32(np.float32(value * y) * scale)
 
@@ -292,7 +294,7 @@ def softplusf(x: float) -> float:
     n, r, error = _reducedf(y)
     p = np.float32(r + _expm1_tailf(r, error))
     low = y < np.float32(-80.0)
-    s = as_floatf((n + (227 if low else 127)) << 23)
+    s = as_floatf((n + (191 if low else 127)) << 23)
     e = fmaf(s, p, s)
     e_rest = fmaf(s, p, s - e)
     half = np.float32(0.5)
@@ -304,7 +306,8 @@ def softplusf(x: float) -> float:
     w = fmaf(z, 0.23807403445243835, 0.2852969169616699)
     w = fmaf(z, w, 0.40000349283218384)
     w = fmaf(z, w, 0.6666666865348816)
-    rest = fmaf(t, fmaf(z, w, -f), fmaf(-f, f_rest, f_rest))
+    h = np.float32(half * f)
+    rest = fmaf(-h, f, fmaf(t, fmaf(z, w, h * f), fmaf(-f, f_rest, f_rest)))
     rest = np.float32(rest + (np.float32(-2.9088971132296138e-05) if large else zero))
     a = np.float32(0.69317626953125) if large else zero
     m = np.float32(x) if x > zero else zero
@@ -313,4 +316,4 @@ def softplusf(x: float) -> float:
     small = np.float32(np.float32(m - np.float32(b - a)) + np.float32(f - np.float32(c - b)))
     value = np.float32(c + np.float32(small + rest))
     value = m if m > np.float32(30.0) else value
-    return np.float32(value * np.float32(7.888609052210118e-31)) if low and m == zero else value
+    return np.float32(value * np.float32(5.421010862427522e-20)) if low and m == zero else value

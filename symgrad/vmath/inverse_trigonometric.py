@@ -3,7 +3,8 @@
 Methods: atan by 1/x above 1, asin and acos by the half-angle formula above 1/2 with the
 rounding error of the square root (Muller, "Elementary Functions", 3rd ed., chapter 11);
 minimax polynomials of `scripts/vmath_coefficients.py`; sums with pi/2 by the fast two-sum.
-Names that end in f are the float32 forms. Measured errors: at most 0.9 ULP.
+Names that end in f are the float32 forms. Measured errors: at most 0.97 ULP for
+atan, 0.9 for atan2, 0.7 for asin and acos.
 """
 
 from __future__ import annotations
@@ -14,27 +15,27 @@ from symgrad.vmath.ieee import as_int, as_intf, fma, fmaf
 
 
 def _atan_tail(z: float) -> float:
-    """Return (atan(u) - u)/u**3 with z = u*u, for z up to 1."""
+    """Return (atan(u) - u)/u**3 with z + 1/2 = u*u, for u up to 1."""
     p = 1.3225443093737043e-05
-    p = fma(p, z, -0.00015216484163140166)
-    p = fma(p, z, 0.0008313417767860968)
-    p = fma(p, z, -0.002884979844482734)
-    p = fma(p, z, 0.00719663319297463)
-    p = fma(p, z, -0.013900760691214235)
-    p = fma(p, z, 0.0219850865371702)
-    p = fma(p, z, -0.029904066740742277)
-    p = fma(p, z, 0.036642055311699825)
-    p = fma(p, z, -0.04219186760797152)
-    p = fma(p, z, 0.047223255011494)
-    p = fma(p, z, -0.05253519621770434)
-    p = fma(p, z, 0.058805280804423876)
-    p = fma(p, z, -0.06666404107158211)
-    p = fma(p, z, 0.0769227984603982)
-    p = fma(p, z, -0.0909090700363478)
-    p = fma(p, z, 0.11111111007066628)
-    p = fma(p, z, -0.14285714282576634)
-    p = fma(p, z, 0.1999999999995149)
-    return fma(p, z, -0.3333333333333307)
+    p = fma(p, z, -2.652313224089975e-05)
+    p = fma(p, z, 2.724589436074039e-05)
+    p = fma(p, z, -3.694813947312555e-05)
+    p = fma(p, z, 6.546459089487881e-05)
+    p = fma(p, z, -0.0001070866293871683)
+    p = fma(p, z, 0.00016950813213847675)
+    p = fma(p, z, -0.0002715743905667565)
+    p = fma(p, z, 0.00043869248062828155)
+    p = fma(p, z, -0.0007125052093550241)
+    p = fma(p, z, 0.0011650715334479943)
+    p = fma(p, z, -0.0019209408579144518)
+    p = fma(p, z, 0.003199174865962207)
+    p = fma(p, z, -0.005394792652156305)
+    p = fma(p, z, 0.009243096232739303)
+    p = fma(p, z, -0.016172974901909304)
+    p = fma(p, z, 0.02913586264512496)
+    p = fma(p, z, -0.05481484060456551)
+    p = fma(p, z, 0.11081482513071447)
+    return fma(p, z, -0.2591604972657936)
 
 
 def _asin_tail(z: float) -> float:
@@ -55,16 +56,16 @@ def _asin_tail(z: float) -> float:
 
 
 def _atan_tailf(z: float) -> float:
-    """Return (atan(u) - u)/u**3 with z = u*u, for z up to 1; float32."""
+    """Return (atan(u) - u)/u**3 with z + 1/2 = u*u, for u up to 1; float32."""
     p = -0.001793734041176355
-    p = fmaf(p, z, 0.010915079825027506)
-    p = fmaf(p, z, -0.031178661849082138)
-    p = fmaf(p, z, 0.057958328506902114)
-    p = fmaf(p, z, -0.0840348731573759)
-    p = fmaf(p, z, 0.10952196113086621)
-    p = fmaf(p, z, -0.14264243213277256)
-    p = fmaf(p, z, 0.19998548403396232)
-    return fmaf(p, z, -0.3333329909461952)
+    p = fmaf(p, z, 0.003740143660322086)
+    p = fmaf(p, z, -0.0055320207497203495)
+    p = fmaf(p, z, 0.009170373752815628)
+    p = fmaf(p, z, -0.016153146019829843)
+    p = fmaf(p, z, 0.029139084005853397)
+    p = fmaf(p, z, -0.0548156225302643)
+    p = fmaf(p, z, 0.11081479321064436)
+    return fmaf(p, z, -0.25916049293140137)
 
 
 def _asin_tailf(z: float) -> float:
@@ -79,14 +80,16 @@ def _asin_tailf(z: float) -> float:
 def atan(x: float) -> float:
     """Return the arc tangent of x."""
     a = math.fabs(x)
+    a = 1e30 if a > 1e30 else a
     inverse = 1.0 / a
+    error = fma(inverse, a, -1.0) * inverse
     u = -inverse if a > 1.0 else a
     base = 1.5707963267948966 if a > 1.0 else 0.0
+    rest = fma(error, 0.5, 6.123233995736766e-17) if a > 1.0 else 0.0
     z = u * u
     high = base + u
-    low = (base - high) + u
-    tail = fma(u * z, _atan_tail(z), base * 3.8981718325193755e-17)
-    return math.copysign(high + (low + tail), x)
+    low = ((base - high) + u) + rest
+    return math.copysign(high + fma(u * z, _atan_tail(z - 0.5), low), x)
 
 
 def atan2(y: float, x: float) -> float:
@@ -104,8 +107,8 @@ def atan2(y: float, x: float) -> float:
     small = small * scale
     large = large * scale
     q = small / large
-    q = 1.0 if small == math.inf else q
-    q = 0.0 if large == 0.0 else q
+    q = 1.0 if small == large else q
+    q = 0.0 if small + large == 0.0 else q
     w = fma(-q, large, small) / large
     w = w if math.fabs(w) < 1.0 else 0.0
     back = as_int(x) < 0
@@ -115,9 +118,12 @@ def atan2(y: float, x: float) -> float:
     v = -w if steep != back else w
     z = q * q
     high = base + u
-    low = (base - high) + u
-    tail = fma(u * z, _atan_tail(z), fma(base, 3.8981718325193755e-17, v))
-    return math.copysign(high + (low + tail), y)
+    low = ((base - high) + u) + fma(base, 3.8981718325193755e-17, fma(v * z, -0.5, v))
+    cube = u * z
+    p = _atan_tail(z - 0.5)
+    total = fma(cube, p, high)
+    rest = fma(cube, p, high - total)
+    return math.copysign(total + (rest + low), y)
 
 
 def asin(x: float) -> float:
@@ -132,7 +138,7 @@ def asin(x: float) -> float:
     rest = 0.0 if a <= 0.5 else error + 6.123233995736766e-17
     high = base + u
     low = (base - high) + u
-    return math.copysign(high + (low + fma(u * z, _asin_tail(z), rest)), x)
+    return math.copysign(high + fma(u * z, _asin_tail(z), low + rest), x)
 
 
 def acos(x: float) -> float:
@@ -150,20 +156,26 @@ def acos(x: float) -> float:
     rest = fma(base, 3.8981718325193755e-17, 0.0 if a <= 0.5 else outer)
     high = base + u
     low = (base - high) + u
-    return high + (low + fma(u * z, _asin_tail(z), rest))
+    return high + fma(u * z, _asin_tail(z), low + rest)
 
 
 def atanf(x: float) -> float:
     """Return the arc tangent of x, in float32."""
     a = math.fabs(x)
+    a = np.float32(1e15) if a > np.float32(1e15) else a
     inverse = np.float32(1.0) / a
+    error = fmaf(inverse, a, -1.0) * inverse
     u = -inverse if a > np.float32(1.0) else a
     base = np.float32(1.5707963705062866) if a > np.float32(1.0) else np.float32(0.0)
+    rest = fmaf(error, 0.5, -4.371138828673793e-08) if a > np.float32(1.0) else np.float32(0.0)
     z = u * u
     high = base + u
-    low = (base - high) + u
-    tail = fmaf(u * z, _atan_tailf(z), base * np.float32(-2.782753519183795e-08))
-    return math.copysign(high + (low + tail), x)
+    low = ((base - high) + u) + rest
+    cube = u * z
+    p = _atan_tailf(z - np.float32(0.5))
+    total = fmaf(cube, p, high)
+    low = fmaf(cube, p, high - total) + low
+    return math.copysign(total + low, x)
 
 
 def atan2f(y: float, x: float) -> float:
@@ -178,8 +190,8 @@ def atan2f(y: float, x: float) -> float:
     small = small * scale
     large = large * scale
     q = small / large
-    q = np.float32(1.0) if small == np.float32(math.inf) else q
-    q = np.float32(0.0) if large == np.float32(0.0) else q
+    q = np.float32(1.0) if small == large else q
+    q = np.float32(0.0) if small + large == np.float32(0.0) else q
     w = fmaf(-q, large, small) / large
     w = w if math.fabs(w) < np.float32(1.0) else np.float32(0.0)
     back = as_intf(x) < 0
@@ -189,9 +201,12 @@ def atan2f(y: float, x: float) -> float:
     v = -w if steep != back else w
     z = q * q
     high = base + u
-    low = (base - high) + u
-    tail = fmaf(u * z, _atan_tailf(z), fmaf(base, -2.782753519183795e-08, v))
-    return math.copysign(high + (low + tail), y)
+    low = ((base - high) + u) + fmaf(base, -2.782753519183795e-08, fmaf(v * z, -0.5, v))
+    cube = u * z
+    p = _atan_tailf(z - np.float32(0.5))
+    total = fmaf(cube, p, high)
+    rest = fmaf(cube, p, high - total)
+    return math.copysign(total + (rest + low), y)
 
 
 def asinf(x: float) -> float:
@@ -208,7 +223,7 @@ def asinf(x: float) -> float:
     )
     high = base + u
     low = (base - high) + u
-    return math.copysign(high + (low + fmaf(u * z, _asin_tailf(z), rest)), x)
+    return math.copysign(high + fmaf(u * z, _asin_tailf(z), low + rest), x)
 
 
 def acosf(x: float) -> float:
@@ -228,4 +243,4 @@ def acosf(x: float) -> float:
     )
     high = base + u
     low = (base - high) + u
-    return high + (low + fmaf(u * z, _asin_tailf(z), rest))
+    return high + fmaf(u * z, _asin_tailf(z), low + rest)

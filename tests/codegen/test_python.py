@@ -46,7 +46,7 @@ def kernel(y, x):
 """,
     ),
     "arrays": (
-        "z = y*log(x) + sin(y)",
+        "z = y*log(x) + exp(y)",
         (both,),
         {"x": 1, "y": 1},
         """\
@@ -55,12 +55,13 @@ def kernel(n, y, x, z_out, y_bar_out, x_bar_out):
     for i in range(n):
         y_i = y[i]
         x_i = x[i]
-        # z = y*log(x) + sin(y)
+        # z = y*log(x) + exp(y)
         t = log(x_i)
-        z = y_i*t + sin(y_i)
-        # derivatives of z = y*log(x) + sin(y)
+        t1 = exp(y_i)
+        z = y_i*t + t1
+        # derivatives of z = y*log(x) + exp(y)
         x_bar = y_i/x_i
-        y_bar = cos(y_i) + t
+        y_bar = t1 + t
         z_out[i] = z
         y_bar_out[i] = y_bar
         x_bar_out[i] = x_bar

@@ -346,7 +346,7 @@ def test_polygamma_needs_a_literal_order(order: object) -> None:
         {"z": x, "w": b"x"},
         [None],
         [[x]],
-        [object()],
+        pytest.param([object()], id="object"),
         1j,
         [1j],
     ],
