@@ -49,7 +49,7 @@ def _holds(b: Builder, guard: tuple[Node, ...]) -> Node:
     that joins only what compares nothing but values that the outermost condition compares.
     """
     result, *rest = guard
-    always = _compared(result)
+    always = _compared(result) if rest else set()
     for condition in rest:
         if _compared(condition) <= always:
             result = b.apply("and", result, condition)
@@ -132,7 +132,9 @@ def combine(b: Builder, terms: Iterable[Guarded]) -> Guarded | None:
     for other_guard, other_value in rest:
         guard, value = _either(b, guard, value, other_guard, other_value)
     if len(guard) > _LONGEST:
-        guard = (_holds(b, guard[:-1]), guard[-1])
+        # As a number the folded guard is one value to compare, however long it was.
+        folded = select(b, Guarded(guard[:-1], b.number(1)))
+        guard = (b.condition(folded), guard[-1])
     return Guarded(guard, value)
 
 
