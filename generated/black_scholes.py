@@ -264,19 +264,19 @@ def gradient(S, K, T, r, sigma):
     # derivatives of call(S, K, T, r, sigma) = S*erfc(-d1/sqrt(2))/2 - K*exp(-r*T)*erfc(-d2/sqrt(2))/2
     t12 = -0.5*t11
     t13 = sqrt(math.pi)
-    d2_bar = -0.5*t9*(2.0*exp(-(t10*t10))/t13)/t5
-    t14 = t12*K*t8
+    t14 = -0.5*t9*(-2.0*exp(-(t10*t10))/t13)/t5
+    t15 = t12*K*t8
     # derivatives of d1 = (log(S/K) + (r + sigma**2/2)*T)/(sigma*sqrt(T))
-    d1_bar = 0.5*S*(2.0*exp(-(t6*t6))/t13)/t5 + d2_bar
-    t15 = d1_bar/t3
-    t16 = -d2_bar - t15*t4
-    t17 = t15*T
-    t18 = t15/t/K
-    sigma_bar = t16*t2 + t17/2.0*(2.0*sigma)
-    r_bar = t17 - t14*T
-    T_bar = t16*sigma*(0.5/t2) - t14*r + t15*t1
-    K_bar = t12*t8 - t18*t
-    S_bar = 0.5*t7 + t18
+    d1_bar = -(0.5*S*(-2.0*exp(-(t6*t6))/t13)/t5) - t14
+    t16 = d1_bar/t3
+    t17 = t14 - t16*t4
+    t18 = t16*T
+    t19 = t16/t/K
+    sigma_bar = t17*t2 + t18/2.0*(2.0*sigma)
+    r_bar = t18 - t15*T
+    T_bar = t17*sigma*(0.5/t2) - t15*r + t16*t1
+    K_bar = t12*t8 - t19*t
+    S_bar = 0.5*t7 + t19
     return call, S_bar, K_bar, T_bar, r_bar, sigma_bar
 
 

@@ -71,9 +71,9 @@ def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:
         if name == "__version__":
-            from importlib import metadata
+            from .version import version
 
-            return metadata.version("symgrad")
+            return version()
         raise AttributeError(f"module 'symgrad' has no attribute '{name}'")
     value = getattr(importlib.import_module(f".{home}", __name__), name)
     if not hasattr(builtins, name):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 
 from .calculus.transform import (
     Block,
@@ -32,6 +31,7 @@ from .graph.stability import stabilize
 from .language.program import Program
 from .runtime import cache
 from .runtime.kernel import Kernel, Slot
+from .version import version
 
 __all__ = [
     "Variant",
@@ -132,7 +132,7 @@ def header(program: Program, graphs: dict[str, Graph]) -> list[str]:
     ]
     lines += [
         "",
-        f"Written by symgrad {metadata.version('symgrad')}. Change the formula, not this file.",
+        f"Written by symgrad {version()}. Change the formula, not this file.",
     ]
     return lines
 

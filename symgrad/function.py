@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -144,7 +144,8 @@ class Function:
 
         Args:
             *args: the arguments in the order of `inputs`.
-            out: an array, or a tuple of arrays, that receives the result.
+            out: an array that receives the result; for a result that is a tuple a tuple
+                of the same form, in which None stands for a new array.
             **kwargs: the arguments by name.
 
         Raises:
@@ -289,23 +290,9 @@ class Function:
     ) -> Any:
         """Compute into the arrays that the caller gave."""
         shapes = kernel.shapes(values)
-        given = out if isinstance(out, tuple) else (out,)
-        if isinstance(packing, Block) and not packing.shape:
-            wanted = [packing]
-        elif isinstance(packing, tuple) and all(
-            isinstance(part, Block) and not part.shape for part in packing
-        ):
-            wanted = [part for part in packing if isinstance(part, Block)]
-        else:
-            raise ShapeError(
-                "out= is for functions whose result is an array or a tuple of them"
-            )
-        if len(given) != len(wanted):
-            raise ShapeError(f"out= has {len(given)} arrays, the results are {len(wanted)}")
         into: list[np.ndarray | None] = [None] * len(shapes)
-        for number, (block, array) in enumerate(zip(wanted, given, strict=True)):
-            name = "out" if len(given) == 1 else f"out[{number}]"
-            into[block.start] = arrays.check_out(array, shapes[block.start], kernel.dtype, name)
+        for number, array, name in _destinations(packing, out, "out"):
+            into[number] = arrays.check_out(array, shapes[number], kernel.dtype, name)
         targets = [array for array in into if array is not None]
         if any(arrays.share(a, b) for a, b in itertools.combinations(targets, 2)):
             raise ShapeError("two of the arrays in out= share memory")
@@ -549,6 +536,23 @@ def _pack(packing: Packing, outputs: Sequence[Value]) -> Any:
         stacked = np.stack(parts, axis=-1) if size else np.empty(0)
         return stacked.reshape((*stacked.shape[:-1], *shape))
     return tuple(_pack(part, outputs) for part in packing)
+
+
+def _destinations(packing: Packing, out: Any, name: str) -> Iterator[tuple[int, Any, str]]:
+    """Yield the number of an output, the array that receives it, and what to call it."""
+    if isinstance(packing, Block):
+        if packing.shape:
+            raise ShapeError("out= is not for results that are stacked, such as a Jacobian")
+        if isinstance(out, tuple) and len(out) == 1:
+            (out,) = out
+        if out is not None:
+            yield packing.start, out, name
+        return
+    if not isinstance(out, tuple | list) or len(out) != len(packing):
+        kind = f"{len(out)} items" if isinstance(out, tuple | list) else type(out).__name__
+        raise ShapeError(f"{name} must be a tuple of {len(packing)} items, not {kind}")
+    for number, (part, item) in enumerate(zip(packing, out, strict=True)):
+        yield from _destinations(part, item, f"{name}[{number}]")
 
 
 def _names(

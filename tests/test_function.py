@@ -196,7 +196,7 @@ def test_out_of_gradients() -> None:
     G(x, y, 2.0, out=out)
     for got, want in zip(out, expected, strict=True):
         np.testing.assert_array_equal(got, want)
-    with pytest.raises(ShapeError, match="2 arrays, the results are 3"):
+    with pytest.raises(ShapeError, match="a tuple of 3 items, not 2"):
         G(x, y, 2.0, out=out[:2])
 
 
@@ -228,6 +228,23 @@ def test_out_that_overlaps() -> None:
     memory = np.arange(5.0)
     centred(memory, out=memory)
     np.testing.assert_array_equal(memory, [-2, -1, 0, 1, 2])
+
+
+def test_out_of_a_result_that_is_nested() -> None:
+    both = sg.value_and_grad(sg.compile("f(x, y, a) = a*x*y"))
+    x, y = np.linspace(1, 2, 5), np.linspace(3, 4, 5)
+    value, slope = np.empty(5), np.empty(5)
+    result = both(x, y, 2.0, out=(value, (slope, None, None)))
+    assert result[0] is value
+    assert result[1][0] is slope
+    np.testing.assert_array_equal(slope, 2 * y)
+    np.testing.assert_array_equal(result[1][1], 2 * x)
+    with pytest.raises(ShapeError, match=r"out\[1\] must be a tuple of 3 items, not ndarray"):
+        both(x, y, 2.0, out=(value, slope))
+    with pytest.raises(ShapeError, match=r"out\[1\]\[0\] has shape"):
+        both(x, y, 2.0, out=(value, (np.empty(4), None, None)))
+    with pytest.raises(ShapeError, match="stacked"):
+        sg.jacobian(sg.compile("x*y"))(x, y, out=np.empty((5, 2)))
 
 
 def test_out_arrays_that_share_memory_with_each_other() -> None:

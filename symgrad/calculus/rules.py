@@ -3,7 +3,8 @@
 For an operation that SymPy knows, the partials are the derivatives of its SymPy meaning by
 each operand; where the function table overrides them (it says why), the formula of the table
 is taken. Either way the result is a Program, a template that the sweeps instantiate over and
-over, so SymPy's milliseconds are paid once per operation and process.
+over. What SymPy derives is written down in `symgrad.calculus.derived` when the table changes,
+so that a process that computes gradients need not load SymPy; the tests derive it again.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Literal
 from ..language.functions import FUNCTIONS, Function
 from ..language.parse import parse
 from ..language.program import Program
+from .derived import DERIVED
 
-__all__ = ["Style", "partial"]
+__all__ = ["Style", "derive", "partial", "underived"]
 
 #: "kernel": the formula that is evaluated, guarded at kinks and stable.
 #: "textbook": the formula that a person expects to read.
@@ -38,7 +40,7 @@ def partial(op: str, arity: int, position: int, style: Style = "kernel") -> Prog
         source = row.textbook
     formulas = source(arity) if callable(source) else source
     if formulas is None:
-        return _from_sympy(row, names, position)
+        formulas = DERIVED[op]
     if formulas[position] == "0":
         return None
     return parse(formulas[position], inputs=names)
@@ -49,12 +51,25 @@ def operand_names(arity: int) -> tuple[str, ...]:
     return ("x", "y")[:arity] if arity <= 2 else tuple(f"x{i}" for i in range(arity))
 
 
-def _from_sympy(row: Function, names: tuple[str, ...], position: int) -> Program | None:
-    """Differentiate the SymPy meaning of a row."""
+def derive(row: Function) -> tuple[str, ...]:
+    """Return the derivatives of a row's SymPy meaning by each operand, as formulas.
+
+    >>> derive(FUNCTIONS["tan"])
+    ('tan(x)**2 + 1',)
+    """
     import sympy as sp
 
-    from ..language.from_sympy import read
+    arity = row.arity[0]
+    operands = [sp.Symbol(name, real=True) for name in operand_names(arity)]
+    meaning = row.meaning(sp, *operands)
+    return tuple(str(meaning.diff(operand)) for operand in operands)
 
-    operands = [sp.Symbol(name, real=True) for name in names]
-    derivative = row.meaning(sp, *operands).diff(operands[position])
-    return None if derivative == 0 else read(derivative, inputs=names)
+
+def underived() -> tuple[str, ...]:
+    """Return the names of the rows whose derivatives SymPy provides."""
+    native = {"where", "sum", "mean", "clip"}
+    return tuple(
+        row.name
+        for row in FUNCTIONS.values()
+        if row.partials is None and not row.boolean and row.name not in native
+    )

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import ArgumentError, SymgradError
+from ..version import version
 
 if TYPE_CHECKING:
     from ..language.program import Program
@@ -38,7 +38,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(metadata.version("symgrad"), prog_name="symgrad")
+@click.version_option(version(), prog_name="symgrad")
 def main() -> None:
     """Exact derivatives and compiled kernels of a formula.
 

@@ -37,11 +37,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
 from symgrad.errors import CacheWarning
+from symgrad.version import version
 
 __all__ = ["CacheInfo", "clear", "directory", "info", "load"]
 
@@ -191,7 +191,7 @@ def _platform() -> tuple[str, ...]:
 
     return (
         f"format {_FORMAT}",
-        f"symgrad {_own_version()}",
+        f"symgrad {version()}",
         f"numba {numba.__version__}",
         f"llvmlite {llvmlite.__version__}",
         f"numpy {numpy.__version__}",
@@ -199,13 +199,6 @@ def _platform() -> tuple[str, ...]:
         f"{platform.system()} {platform.machine()} {sys.maxsize}",
         *_cpu(),
     )
-
-
-def _own_version() -> str:
-    try:
-        return metadata.version("symgrad")
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _cpu() -> tuple[str, str]:
