@@ -168,6 +168,8 @@ class _Printer:
         for name, node in plan.arrays:
             outputs[name] = self.names.fresh(f"{name}_out")
             parameters.append(Parameter(outputs[name], "output", node.axes))
+        if any(section.nests for section in plan.sections):
+            self._line(f"{self._primitive('wide_vectors')}()")
         if plan.arrays:
             self._line(f"{self._primitive('no_overlap')}()")
         self._buffers(plan.buffers, plan.arrays, outputs)

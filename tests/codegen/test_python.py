@@ -51,6 +51,7 @@ def kernel(y, x):
         {"x": 1, "y": 1},
         """\
 def kernel(n, y, x, z_out, y_bar_out, x_bar_out):
+    wide_vectors()
     no_overlap()
     for i in range(n):
         y_i = y[i]
@@ -88,6 +89,7 @@ def kernel(x, y):
         {"x": 1},
         """\
 def kernel(n, x, a, f_out):
+    wide_vectors()
     no_overlap()
     # f(x, a) = exp(-a)*x
     t = exp(-a)
@@ -104,6 +106,7 @@ def kernel(n, x, a, f_out):
         {"x": 1, "y": 1},
         """\
 def kernel(n, x, y, a):
+    wide_vectors()
     total = 0.0
     total1 = 0.0
     for start in range(0, n, 1024):
@@ -129,6 +132,7 @@ def kernel(n, x, y, a):
         {"x": 1, "y": 2},
         """\
 def kernel(n0, n1, x, y, f_out):
+    wide_vectors()
     no_overlap()
     for i0 in range(n0):
         x_i0 = x[i0]
@@ -158,6 +162,7 @@ def kernel(x):
         {"x": 1, "y": 2},
         """\
 def kernel(n0, n1, x, y, y_bar_out):
+    wide_vectors()
     no_overlap()
     y_bar_out[:] = 0.0
     for i0 in range(n0):
