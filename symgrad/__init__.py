@@ -56,7 +56,7 @@ _HOMES = {
             "csc digamma erf erfc exp exp2 expit expm1 fabs floor gamma gammaln gelu "
             "heaviside hypot j0 j1 lgamma ln log log10 log1p log2 logaddexp loggamma max "
             "maximum mean min minimum mod polygamma pow power psi relu rint round rsqrt "
-            "sec sgn sigmoid sign silu sin sinc sinc_derivative sinh softplus sqrt sum "
+            "sec sech2 sgn sigmoid sign silu sin sinc sinc_derivative sinh softplus sqrt sum "
             "swish tan tanh trunc where xlogy e inf nan pi"
         )
     ),

@@ -73,7 +73,7 @@ RULES: tuple[Rule, ...] = (
     Rule("y/(1 + exp(x))", "y*sigmoid(-x)", "the derivative is 0*inf at 800",
          ((-700.0, 700.0), (-1e3, 1e3))),
     Rule("sinh(x)/cosh(x)", "tanh(x)", "inf/inf at 800"),
-    Rule("1 - tanh(x)**2", "(1/cosh(x))**2", "cancels for large x", ((-300.0, 300.0),)),
+    Rule("1 - tanh(x)**2", "sech2(x)", "cancels for large x", ((-300.0, 300.0),)),
     Rule("1 - sin(x)**2", "cos(x)**2", "cancels near pi/2", ((-10.0, 10.0),)),
     Rule("1 - cos(x)**2", "sin(x)**2", "cancels near 0", ((-10.0, 10.0),)),
     Rule("1 - cos(x)", "2*sin(x/2)**2", "cancels near 0", ((-10.0, 10.0),)),

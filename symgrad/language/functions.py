@@ -222,9 +222,16 @@ _ROWS: tuple[Function, ...] = (
     _unary("cosh"),
     _unary(
         "tanh",
-        partials=("4*sigmoid(2*x)*sigmoid(-2*x)",),
+        partials=("sech2(x)",),
         why="1 - tanh(x)**2 cancels for large x, 1/cosh(x)**2 has NaN derivatives there",
         textbook=("1 - tanh(x)**2",),
+    ),
+    _defined(
+        "sech2",
+        lambda sp, x: 1 / sp.cosh(x) ** 2,
+        partials=("-2*tanh(x)*sech2(x)",),
+        why="SymPy's quotient of powers of cosh overflows",
+        textbook=("-2*tanh(x)/cosh(x)**2",),
     ),
     _unary(
         "asinh",

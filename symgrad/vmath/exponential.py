@@ -117,6 +117,13 @@ def sigmoid(x: float) -> float:
     return value * scale
 
 
+def sech2(x: float) -> float:
+    """Return 1/cosh(x)**2 = 4*s*(1 - s) with s = sigmoid(-2*abs(x)); below 3 ULP."""
+    value, scale = _logistic(-2.0 * math.fabs(x))
+    s = value * scale
+    return 4.0 * s * (1.0 - s)
+
+
 def silu(x: float) -> float:
     """Return x/(1 + exp(-x)); below 1.5 ULP."""
     value, scale = _logistic(x)
@@ -128,7 +135,8 @@ def _log1pexp(x: float) -> tuple[float, float, float, bool]:
 
     The last item says that F and the rest are to be multiplied by 2**-200.
     """
-    y = -746.0 if x < -746.0 else x
+    # The same bound as in the logistic function: a kernel that needs both shares the rest.
+    y = -760.0 if x < -760.0 else x
     n, r, error = _reduced(y)
     p = r + _expm1_tail(r, error)
     low = y < -700.0
@@ -276,6 +284,14 @@ def sigmoidf(x: float) -> float:
     """Return 1/(1 + exp(-x)), a float32 number; below 0.9 ULP."""
     value, scale = _logisticf(x)
     return np.float32(value * scale)
+
+
+def sech2f(x: float) -> float:
+    """Return 1/cosh(x)**2, a float32 number; below 3 ULP."""
+    value, scale = _logisticf(np.float32(np.float32(-2.0) * math.fabs(x)))
+    s = np.float32(value * scale)
+    one = np.float32(1.0)
+    return np.float32(np.float32(np.float32(4.0) * s) * np.float32(one - s))
 
 
 def siluf(x: float) -> float:

@@ -281,6 +281,9 @@ ACCURACY: dict[str, Accuracy] = {
     "round_half_even": Accuracy(0, exact_round, STEPS),
     "rsqrt": Accuracy(2.2, lambda x: 1 / MP.sqrt(x), one(WIDE_POSITIVE)),
     "sec": Accuracy(2.2, MP.sec, ANGLES),
+    "sech2": Accuracy(
+        3.5, lambda x: 1 / MP.cosh(x) ** 2, one(SMALL, uniform(-350, 350), uniform(-3, 3))
+    ),
     "sigmoid": Accuracy(
         2.7, lambda x: 1 / (1 + MP.exp(-x)), one(SMALL, uniform(-745, 745), uniform(-5, 5))
     ),
@@ -591,7 +594,16 @@ VALUES: list[tuple[str, tuple[float, ...], float]] = [
     ("xlogy", (2.0, -1.0), nan),
 ]
 #: Zeros whose sign is not promised.
-UNSIGNED = {"besselj0", "besselj1", "gelu", "sign", "sinc", "sinc_derivative", "sigmoid"}
+UNSIGNED = {
+    "besselj0",
+    "besselj1",
+    "gelu",
+    "sign",
+    "sinc",
+    "sinc_derivative",
+    "sigmoid",
+    "sech2",
+}
 
 
 @pytest.mark.parametrize(("name", "args", "expected"), VALUES)
