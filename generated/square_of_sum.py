@@ -54,6 +54,8 @@ def verify():
     worst = 0.0
     for kernel, inputs, expected in GOLDEN:
         for got, want in zip(call(kernel, inputs), expected):
+            if got == want or (got != got and want != want):
+                continue
             error = abs(got - want) / max(1.0, abs(want))
             # A NaN compares false with everything, so it must not pass as the least error.
             worst = max(worst, error) if error == error else math.inf

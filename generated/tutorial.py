@@ -23,7 +23,7 @@ def fma(context, a, b, c):
 
 @numba.extending.intrinsic
 def as_float(context, x):
-    """Return the bits of a int64 as a float64."""
+    """Return the number with the same bits as x."""
 
     def generate(target, builder, signature, arguments):
         kind = target.get_value_type(signature.return_type)
@@ -34,7 +34,7 @@ def as_float(context, x):
 
 @numba.extending.intrinsic
 def as_int(context, x):
-    """Return the bits of a float64 as a int64."""
+    """Return the number with the same bits as x."""
 
     def generate(target, builder, signature, arguments):
         kind = target.get_value_type(signature.return_type)
@@ -307,6 +307,8 @@ def verify():
     worst = 0.0
     for kernel, inputs, expected in GOLDEN:
         for got, want in zip(call(kernel, inputs), expected):
+            if got == want or (got != got and want != want):
+                continue
             error = abs(got - want) / max(1.0, abs(want))
             # A NaN compares false with everything, so it must not pass as the least error.
             worst = max(worst, error) if error == error else math.inf

@@ -20,6 +20,7 @@ from typing import Any
 
 _HOMES = {
     "frontend": ("compile",),
+    "language.parse": ("Limits",),
     "function": (
         "Function",
         "grad",
@@ -83,4 +84,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*_HOME, *(name for name in globals() if name.startswith("__"))})

@@ -8,6 +8,7 @@ other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from .codegen.module import print_module
 from .codegen.python import Function as Printed
 from .codegen.python import print_function
 from .codegen.standalone import Golden, print_check
+from .errors import ArgumentError
 from .graph.count import operations
 from .graph.lower import lower
 from .graph.node import Graph
@@ -184,7 +186,10 @@ def _golden(
             values = [*values, *sums] if transform.value else sums
         else:
             values = [entry for row in partials for entry in row]
-    return tuple(float(value) for value in values)
+    golden = tuple(float(value) for value in values)
+    if not all(math.isfinite(value) for value in golden):
+        raise ArgumentError(f"a value or a derivative at the point {dict(point)} is not finite")
+    return golden
 
 
 def compile_kernel(

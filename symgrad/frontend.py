@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .errors import UnsupportedError
+from .errors import ArgumentError, UnsupportedError
 from .function import Function
 from .language.parse import Limits, parse, parse_mapping
 from .language.program import Program
@@ -49,6 +49,8 @@ def compile(
     >>> compile("z = y*log(x) + sin(y)")
     <symgrad.Function z(y, x)>
     """
+    if isinstance(source, Function) and inputs is None and outputs is None:
+        return source
     program = read_program(source, inputs=inputs, outputs=outputs, limits=limits)
     return Function(replace(program, stable=stable))
 
@@ -62,10 +64,16 @@ def read_program(
 ) -> Program:
     """Return the Program of a formula in any of the forms that `compile` takes."""
     bounds = limits or Limits()
+    if not isinstance(bounds, Limits):
+        raise UnsupportedError(f"limits must be symgrad.Limits, not {type(limits).__name__}")
     if isinstance(source, str):
         return parse(source, inputs=inputs, outputs=outputs, limits=bounds)
-    if isinstance(source, Program):
-        return source
+    if isinstance(source, Program | Function):
+        if inputs is not None or outputs is not None:
+            raise ArgumentError(
+                "inputs= and outputs= are for formulas that are not compiled yet"
+            )
+        return source if isinstance(source, Program) else source.program
     if isinstance(source, Mapping) and all(
         isinstance(value, str | int | float) for value in source.values()
     ):
@@ -73,6 +81,8 @@ def read_program(
     if _is_sympy(source):
         return _read_sympy(source, inputs, outputs)
     if callable(source):
+        if outputs is not None:
+            raise ArgumentError("outputs= is not for a Python function: it returns its results")
         from .tensor.trace import trace
 
         return trace(source, inputs=inputs)

@@ -107,8 +107,10 @@ class Function:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the results of the formula."""
-        return tuple(name for name, _ in self._program.outputs)
+        """Names of the results, in order."""
+        if not self._transforms:
+            return tuple(name for name, _ in self._program.outputs)
+        return tuple(output.name for output in self._symbolic_graph().outputs)
 
     @property
     def intermediates(self) -> tuple[str, ...]:
@@ -121,7 +123,8 @@ class Function:
         return list(self._names)
 
     def __repr__(self) -> str:
-        outputs = ", ".join(self.outputs[:5]) + (", ..." if len(self.outputs) > 5 else "")
+        names = [name for name, _ in self._program.outputs]
+        outputs = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         if not self._program.single:
             outputs = f"({outputs})"
         what = f"{outputs}({', '.join(self._inputs)})"
@@ -139,7 +142,7 @@ class Function:
 
     # Calling
 
-    def __call__(self, *args: Value, out: Any = None, **kwargs: Value) -> Any:
+    def __call__(self, /, *args: Value, out: Any = None, **kwargs: Value) -> Any:
         """Return the value for numbers or arrays.
 
         Args:
@@ -157,11 +160,13 @@ class Function:
             if _NUMBERS.issuperset(map(type, args)):
                 return self._call_numbers(args)
         else:
+            if out is not None and "out" in self._inputs:
+                # An input of that name comes first; such a function has no out=.
+                kwargs, out = {**kwargs, "out": out}, None
             args = self._bind(args, kwargs)
-        if out is None:
-            result = self._call_uniform(args)
-            if result is not NotImplemented:
-                return result
+        result = self._call_uniform(args, out)
+        if result is not NotImplemented:
+            return result
         for value in args:
             handler = getattr(type(value), "__symgrad_function__", None)
             if handler is not None:
@@ -180,7 +185,7 @@ class Function:
             # An integer too large for a double; what looks at arrays says so.
             return self._call_arrays(args, None)
 
-    def _call_uniform(self, args: Sequence[Value]) -> Any:
+    def _call_uniform(self, args: Sequence[Value], out: Any) -> Any:
         """Return the result for floats and contiguous doubles of one shape.
 
         This is what most calls pass, so it goes around the general look at arguments;
@@ -209,7 +214,12 @@ class Function:
             variant = Variant(tuple(map(int, kinds)), 1)
             compiled = self._uniform[key] = self.compiled(variant)
         kernel, packing = compiled
-        return _pack(packing, kernel.run_flat(args, shape or (), size))
+        if out is None:
+            return _pack(packing, kernel.run_flat(args, shape or (), size))
+        into = _own_memory(packing, out, args, shape or (), kernel)
+        if into is None:
+            return NotImplemented
+        return _pack(packing, kernel.run_flat(args, shape or (), size, into))
 
     def _number_path(self) -> Any:
         """Return a function of plain numbers that packs what the kernel returns."""
@@ -326,7 +336,13 @@ class Function:
 
     # Reading
 
-    def derivative(self, *wrt: str, output: str | None = None, inline: bool = False) -> Any:
+    def derivative(
+        self,
+        *wrt: str,
+        output: str | None = None,
+        inline: bool = False,
+        arrays: Sequence[str] | None = None,
+    ) -> Any:
         """Return a derivative in closed form, as a SymPy expression over real symbols.
 
         Named steps stay names in the result, which therefore never swells; the derivative
@@ -336,15 +352,22 @@ class Function:
             *wrt: inputs or steps, one for each order: ``("x", "y")`` is d2/dx dy.
             output: which output to differentiate, when there are several.
             inline: write the steps out in terms of the inputs.
+            arrays: in a formula with sum or mean, the inputs that are arrays; the
+                derivative by an array is the one by its element at a point, the derivative
+                by a number a sum over all points. None takes all inputs for arrays.
 
         >>> import symgrad as sg
+        >>> sg.compile("loss = sum(a*x)").derivative("a", arrays=["x"])
+        sum(x)
         >>> f = sg.compile("u = x*y; z = sin(u)")
         >>> f.derivative("x"), f.derivative("x", inline=True), f.derivative("u", "u")
         (y*cos(u), y*cos(x*y), -sin(u))
         """
         from .graph.lift import lift, meaning
 
-        graph = self._symbolic_graph()
+        if arrays is not None:
+            self._check_inputs(arrays)
+        graph = self._symbolic_graph(arrays)
         node = self._output(graph, output)
         for name in wrt:
             node = closed_form(graph.builder, node, graph.find(name))
@@ -360,9 +383,9 @@ class Function:
         node = self._output(graph, name) if is_output else graph.find(str(name))
         return lift(meaning(node), inline=inline)
 
-    def _symbolic_graph(self) -> Graph:
-        mask = varying(self._program)
-        variant = Variant((mask,) * len(self._program.inputs), mask)
+    def _symbolic_graph(self, arrays: Sequence[str] | None = None) -> Graph:
+        axes = varying(self._program, arrays)
+        variant = Variant(axes, int(any(axes)))
         return compiler.build_graph(self._program, self._transforms, variant, stable=False)[0]
 
     def _output(self, graph: Graph, name: str | None) -> Any:
@@ -388,9 +411,10 @@ class Function:
         """
         from .graph.lift import as_latex
 
+        names = self.outputs if self._transforms else (*self._program.steps, *self.outputs)
         lines = [
             f"{as_latex(name)} = {as_latex(self.expression(name))}"
-            for name in dict.fromkeys([*self._program.steps, *self.outputs])
+            for name in dict.fromkeys(names)
         ]
         if len(lines) == 1:
             return lines[0]
@@ -417,6 +441,8 @@ class Function:
         """
         if kernel not in ("forward", "gradient"):
             raise ArgumentError(f"there is no kernel '{kernel}': it is 'forward' or 'gradient'")
+        if dtype not in ("float64", "float32"):
+            raise ArgumentError(f"dtype must be 'float64' or 'float32', not {dtype!r}")
         self._check_inputs(arrays)
         axes = tuple(int(name in arrays) for name in self._program.inputs)
         variant = Variant(axes, int(any(axes)), dtype)
@@ -481,7 +507,13 @@ class Function:
         self._check_inputs(arrays)
         if points is None:
             points = self._generic_points()
+        if not points or isinstance(points, Mapping):
+            raise ArgumentError("points= is a list of mappings from input to number, not empty")
         for point in points:
+            if not isinstance(point, Mapping) or not all(
+                isinstance(number, float | int) for number in point.values()
+            ):
+                raise ArgumentError(f"a point is a mapping from input to number, not {point!r}")
             missing = [name for name in self._program.inputs if name not in point]
             if missing:
                 raise ArgumentError(f"a point has no value for {', '.join(missing)}")
@@ -502,6 +534,8 @@ class Function:
         return found[:3]
 
     def _check_inputs(self, names: Sequence[str]) -> None:
+        if isinstance(names, str):
+            raise ArgumentError(f"arrays= is a list of names: write [{names!r}]")
         for name in names:
             if name not in self._program.inputs:
                 hint = suggestion(name, self._program.inputs) or (
@@ -514,6 +548,29 @@ def _is_plain(array: np.ndarray) -> bool:
     """Tell whether a kernel can read an array as it is."""
     flags = array.flags
     return bool(flags.c_contiguous and flags.aligned)
+
+
+def _own_memory(
+    packing: Packing, out: Any, args: Sequence[Value], shape: tuple[int, ...], kernel: Kernel
+) -> list[np.ndarray | None] | None:
+    """Return the arrays of ``out=`` by output where there is no doubt that they fit.
+
+    Arrays that own their memory share it with no other that does; whatever is less simple
+    gives None, and the general path looks at it, and at what is wrong with it.
+    """
+    into: list[np.ndarray | None] = [None] * kernel.outputs
+    seen = {id(value) for value in args if type(value) is np.ndarray and value.flags.owndata}
+    if len(seen) != sum(type(value) is np.ndarray for value in args):
+        return None
+    for number, array, _ in _destinations(packing, out, "out"):
+        if type(array) is not np.ndarray or array.shape != shape or id(array) in seen:
+            return None
+        flags = array.flags
+        if array.dtype is not _DOUBLE or not (flags.owndata and flags.carray):
+            return None
+        seen.add(id(array))
+        into[number] = array
+    return into
 
 
 def _extra_inputs(program: Program, transforms: Sequence[Transform]) -> tuple[str, ...]:
@@ -561,6 +618,8 @@ def _names(
     """Return the names to differentiate by, checked, and whether it is a single one."""
     if wrt is None:
         return None, False
+    if not isinstance(wrt, str | Sequence):
+        raise ArgumentError(f"wrt= is a name or a list of names, not {type(wrt).__name__}")
     names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
     known = (*function.program.inputs, *function.program.steps)
     for name in names:
@@ -629,7 +688,8 @@ def jacobian(f: Function, wrt: str | Sequence[str] | None = None) -> Function:
 def hessian(f: Function, wrt: str | Sequence[str] | None = None) -> Function:
     """Return the function that computes the matrix of second derivatives, point by point.
 
-    The result has the shape of the output and two axes more, for the names in `wrt`.
+    The result has the shape of the output and two axes more, for the names in `wrt`, also
+    when that is a single name.
     """
     names, _ = _names(_function(f), wrt)
     return f.transformed(Hessian(names))
@@ -641,7 +701,7 @@ def jvp(f: Function, primals: Sequence[Value], tangents: Sequence[Value]) -> Any
     Args:
         f: a compiled function.
         primals: the arguments of `f` in order.
-        tangents: one for each argument, of its shape.
+        tangents: one for each argument, broadcast to its shape.
     """
     along = _function(f).transformed(Pushforward())
     if len(primals) != len(f.inputs) or len(tangents) != len(f.inputs):

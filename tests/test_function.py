@@ -403,7 +403,7 @@ def test_outputs_that_do_not_vary() -> None:
 _UNPICKLE = """
 import pickle, sys
 f, g = pickle.load(sys.stdin.buffer)
-assert f.inputs == ("x", "y", "a") and g.outputs == ("f",)
+assert f.inputs == ("x", "y", "a") and g.outputs == ("x_bar", "y_bar", "a_bar")
 print(float(f(2.0, 3.0, 5.0)), [float(v) for v in g(2.0, 3.0, 5.0)])
 """
 
@@ -539,3 +539,70 @@ def test_import_is_cheap() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
     )
     assert result.stdout.strip() == "[]"
+
+
+# What a reader of the whole found
+
+
+def test_closed_forms_of_sums() -> None:
+    loss = sg.compile("loss(a, b, x, y) = mean((a*x + b - y)**2)")
+    assert str(loss.derivative("b", arrays=["x", "y"])).startswith("sum(2*")
+    assert str(loss.derivative("x")) == "2*a*(a*x + b - y)/count()"
+    steps = sg.compile("u = a*x; z = sum(u**2)*sum(u)")
+    assert str(steps.derivative("u", arrays=["x"])) == "2*u*sum(u) + sum(u**2)"
+    assert str(sg.compile("n*mean(x)").derivative("x", arrays=["x"])) == "n/count()"
+    with pytest.raises(ArgumentError, match="list of names"):
+        loss.derivative("a", arrays="x")
+
+
+def test_derivatives_in_notebooks() -> None:
+    text = sg.grad(sg.compile("f = x**2*y"))._repr_latex_()
+    assert "2 x y" in text
+    assert sg.grad(sg.compile("x*y"))._repr_latex_()
+
+
+def test_inputs_called_out_and_self() -> None:
+    assert sg.compile("out*2")(out=3.0) == 6.0
+    assert sg.compile("self*2")(self=3.0) == 6.0
+
+
+def test_a_function_is_compiled_already() -> None:
+    f = sg.compile("x**2")
+    assert sg.compile(f) is f
+    with pytest.raises(ArgumentError, match="not compiled yet"):
+        sg.compile(f, outputs=["x"])
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        (lambda f: f.source(dtype="float16"), "float16"),
+        (lambda f: f.source(arrays="x"), "list of names"),
+        (lambda f: f.standalone(points=[]), "not empty"),
+        (lambda f: f.standalone(points={"x": 1.0}), "list of mappings"),
+        (lambda f: f.standalone(points=[{"x": "1"}]), "a point is a mapping"),
+        (lambda f: f.standalone(points=[{"x": -1.0}]), "not finite"),
+        (lambda f: sg.grad(f, wrt=0), "not int"),
+        (lambda f: f.derivative(1), "no input or step '1'"),
+        (lambda f: sg.compile(lambda x: x, outputs=["z"]), "Python function"),
+    ],
+)
+def test_mistakes_are_named(mistake, message) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        mistake(sg.compile("sqrt(x)"))
+
+
+def test_fast_out_is_the_general_one() -> None:
+    both = sg.value_and_grad(sg.compile("f(x, a) = sum(exp(a*x))"))
+    x = np.linspace(0, 1, 50)
+    plain = both(x, 2.0)
+    total, slope = np.empty(()), np.empty(50)
+    value, (x_bar, a_bar) = both(x, 2.0, out=(None, (slope, None)))
+    assert x_bar is slope
+    assert (value, a_bar) == (plain[0], plain[1][1])
+    np.testing.assert_array_equal(slope, plain[1][0])
+    assert both(x, 2.0, out=(total, (slope, None)))[0] is total
+    assert total == plain[0]
+    pointwise = sg.compile("x*a")
+    memory = x.copy()
+    np.testing.assert_array_equal(pointwise(memory, 2.0, out=memory), 2 * x)

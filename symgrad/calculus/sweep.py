@@ -209,6 +209,9 @@ def closed_form(b: Builder, output: Node, target: Node) -> Node:
     product as long as the chain and not one that doubles at every statement.
     """
     order = ancestors([output])
+    if any(node.axes for node in order):
+        # Products with sums over points do not commute with them: go node by node.
+        return adjoints(b, [(output, b.number(1))], [target], style="textbook")[0]
     leaves = {node for node in order if node.op in ("step", "input")}
     active = _dependent(order, [target], ())
     total: dict[Node, Node] = {output: b.number(1)}

@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement
 from typing import Any, NamedTuple
 
 from ..calculus.sweep import closed_form
-from ..errors import LimitError
+from ..errors import ArgumentError, LimitError, UnsupportedError
 from ..graph.count import tree_size
 from ..graph.evaluate import evaluate
 from ..graph.lift import as_latex, as_python, as_text, lift
@@ -51,10 +51,14 @@ def closed_forms(
     order: int,
     point: Mapping[str, float] | None,
     inline: bool,
+    arrays: Sequence[str] | None,
 ) -> list[Row]:
     """Return the derivatives of every output by every combination of names."""
-    graph = symbolic(program)
-    targets = {name: graph.find(name) for name in (wrt or program.inputs)}
+    graph = symbolic(program, arrays)
+    names_wanted = wrt or program.inputs
+    if len(set(names_wanted)) != len(names_wanted):
+        raise ArgumentError("--wrt names the same input twice")
+    targets = {name: graph.find(name) for name in names_wanted}
     rows = []
     for output in graph.outputs:
         for names in combinations_with_replacement(targets, order):
@@ -106,12 +110,19 @@ def as_json(program: Program, rows: Sequence[Row], point: Mapping[str, float] | 
             "wrt": list(row.wrt),
             "expression": as_text(row.expression),
             "latex": as_latex(row.expression),
-            "python": as_python(row.expression),
+            "python": _python_or_none(row.expression),
         }
         | ({} if row.value is None else {"value": _plain(row.value)})
         for row in rows
     ]
     return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _python_or_none(expression: Any) -> str | None:
+    try:
+        return as_python(expression)
+    except UnsupportedError:
+        return None
 
 
 def _plain(value: float) -> float | str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import ArgumentError, SymgradError
+from ..errors import ArgumentError, SymgradError, suggestion
 from ..version import version
 
 if TYPE_CHECKING:
@@ -75,21 +75,34 @@ wrt_option = click.option(
     default="text",
     help="How to print.",
 )
+@click.option(
+    "--arrays",
+    metavar="NAMES",
+    help="In a formula with sum or mean: the inputs that are arrays; all by default.",
+)
 @click.option("--inline", is_flag=True, help="Write steps out in terms of the inputs.")
 def diff(
-    formula: str, wrt: str | None, at: Sequence[str], order: int, form: str, inline: bool
+    formula: str,
+    wrt: str | None,
+    at: Sequence[str],
+    order: int,
+    form: str,
+    inline: bool,
+    arrays: str | None,
 ) -> None:
     """Print derivatives in closed form.
 
     One name prints the bare expression; several print a line for each. With --at, the
-    value at that point follows.
+    value at that point follows. In a formula with sum or mean, the derivative by an array
+    is the one by its element at a point; --arrays tells which inputs are arrays.
     """
     from . import derivatives
 
     program = _program(formula)
     names = _names(wrt)
     point = _point(program, at)
-    rows = derivatives.closed_forms(program, names, order, point, inline)
+    arrays_named = _inputs(program, arrays)
+    rows = derivatives.closed_forms(program, names, order, point, inline, arrays_named)
     if form == "json":
         click.echo(derivatives.as_json(program, rows, point))
     else:
@@ -114,12 +127,13 @@ def evaluate(formula: str, wrt: str | None, at: Sequence[str], form: str) -> Non
 
     program = _program(formula)
     function = Function(program)
-    point = _point(program, at)
+    point = _point(program, at or [""])
     names = _names(wrt) or program.inputs
     value, gradient = value_and_grad(function, wrt=names)(**(point or {}))
     values = value if isinstance(value, tuple) else (value,)
     outputs = function.outputs
     total = outputs[0] if len(outputs) == 1 else f"({' + '.join(outputs)})"
+    total = "" if total == "value" else total
     rows = dict(zip(outputs, map(float, values), strict=True))
     rows |= {f"d{total}/d{n}": float(g) for n, g in zip(names, gradient, strict=True)}
     if form == "json":
@@ -162,7 +176,7 @@ def emit(formula: str, stage: str, kernel: str, arrays: str | None, dtype: str) 
     from ..calculus.transform import Gradient
     from ..function import Function
 
-    names = _names(arrays) or ()
+    names = _inputs(program, arrays) or ()
     if stage == "source":
         source = Function(program).source(kernel, arrays=names, dtype=dtype)  # type: ignore[arg-type]
         click.echo(source, nl=False)
@@ -224,6 +238,18 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
     return tuple(name.strip() for name in text.split(",") if name.strip()) or None
+
+
+def _inputs(program: Program, text: str | None) -> tuple[str, ...] | None:
+    """Return names of inputs, checked."""
+    names = _names(text)
+    for name in names or ():
+        if name not in program.inputs:
+            hint = suggestion(name, program.inputs) or (
+                f"the inputs are {', '.join(program.inputs) or 'none'}"
+            )
+            raise ArgumentError(f"there is no input '{name}': {hint}")
+    return names
 
 
 def _point(program: Program, at: Sequence[str]) -> dict[str, float] | None:

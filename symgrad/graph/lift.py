@@ -11,9 +11,10 @@ from fractions import Fraction
 from typing import Any
 
 import sympy as sp
+from sympy.printing.codeprinter import PrintMethodNotImplementedError
 from sympy.printing.pycode import PythonCodePrinter
 
-from ..errors import LimitError
+from ..errors import LimitError, UnsupportedError
 from ..language.functions import FUNCTIONS
 from ..language.program import Number
 from .algebra import exact
@@ -110,7 +111,7 @@ def _lift(node: Node, lifted: Mapping[Node, Any], inner: set[Node]) -> Any:
     if op == "reduce":
         return sp.Function("sum")(lifted[node.operands[0]])
     if op == "extent":
-        return sp.Symbol("n", integer=True, positive=True)
+        return sp.Function("count")()
     return FUNCTIONS[op].meaning(sp, *(lifted[operand] for operand in node.operands))
 
 
@@ -185,8 +186,18 @@ def as_latex(expression: Any) -> str:
 
 
 def as_python(expression: Any) -> str:
-    """Return an expression as Python that needs the module math."""
-    return str(_ExactPython({"fully_qualified_modules": True}).doprint(expression))
+    """Return an expression as Python that needs the module math.
+
+    Raises:
+        UnsupportedError: `math` lacks a function that the expression needs.
+    """
+    try:
+        return str(_ExactPython({"fully_qualified_modules": True}).doprint(expression))
+    except PrintMethodNotImplementedError as error:
+        raise UnsupportedError(
+            "the module math lacks a function of this expression: print it as text, "
+            "or see the generated code with symgrad emit"
+        ) from error
 
 
 class _ExactPython(PythonCodePrinter):  # type: ignore[misc]

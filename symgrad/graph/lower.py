@@ -55,19 +55,22 @@ def lower(
     return Graph(builder, inputs, outputs, steps, statements, len(builder))
 
 
-def varying(program: Program) -> int:
-    """Return the mask of axes over which the inputs vary when a Program is only read.
+def varying(program: Program, arrays: Sequence[str] | None = None) -> tuple[int, ...]:
+    """Return for each input the mask of axes over which it varies when a Program is read.
 
-    It is 0, but a reduction over an input that does not vary would vanish from sight, so
-    where there is one, all inputs vary over one axis of points.
+    Without reductions that makes no difference and is 0. A reduction over an input that does
+    not vary would vanish from sight, so where there is one, the inputs named in `arrays`
+    vary over one axis of points, all of them if it is None.
     """
-    return int(any(code.op in _REDUCTIONS for code in program.instructions))
+    if not any(code.op in _REDUCTIONS for code in program.instructions):
+        return (0,) * len(program.inputs)
+    return tuple(int(arrays is None or name in arrays) for name in program.inputs)
 
 
-def symbolic(program: Program) -> Graph:
-    """Return the Graph of a Program for reading and closed forms."""
-    mask = varying(program)
-    return lower(program, dict.fromkeys(program.inputs, mask), mask)
+def symbolic(program: Program, arrays: Sequence[str] | None = None) -> Graph:
+    """Return the Graph of a Program for reading and closed forms, see `varying`."""
+    axes = varying(program, arrays)
+    return lower(program, dict(zip(program.inputs, axes, strict=True)), int(any(axes)))
 
 
 def instantiate(

@@ -296,7 +296,7 @@ class Graph:
             if node.payload == name:
                 return node
         known = [str(node.payload) for node in (*self.inputs, *self.steps)]
-        hint = suggestion(name, known) or f"the names are {', '.join(known) or 'none'}"
+        hint = suggestion(str(name), known) or f"the names are {', '.join(known) or 'none'}"
         raise ArgumentError(f"there is no input or step '{name}': {hint}")
 
     def like(self, nodes: Sequence[Node]) -> list[tuple[str, ...]]:

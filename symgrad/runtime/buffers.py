@@ -82,7 +82,10 @@ class _Lease:
 
 
 def empty(size: int, dtype: np.dtype) -> np.ndarray:
-    """Return an uninitialised one-dimensional array that owns its memory like any other.
+    """Return an uninitialised one-dimensional array.
+
+    A large one borrows its memory from the pool (its flag `owndata` is False) and gives it
+    back when the last view of it is gone.
 
     >>> empty(3, np.dtype(float)).shape
     (3,)

@@ -67,6 +67,7 @@ class Kernel:
         self._arrays = tuple(bool(slot.axes) for slot in inputs)
         self._written = tuple(bool(result.axes) for result in results)
         self._pointwise = pointwise
+        self.outputs = len(self._results)
 
     def __repr__(self) -> str:
         return f"<kernel {self.name} of {len(self._inputs)} inputs, {self.dtype}>"
@@ -121,7 +122,11 @@ class Kernel:
         return self._collect(values, returned, written, into)
 
     def run_flat(
-        self, values: Sequence[Value], shape: tuple[int, ...], size: int
+        self,
+        values: Sequence[Value],
+        shape: tuple[int, ...],
+        size: int,
+        into: Sequence[np.ndarray | None] | None = None,
     ) -> list[Value]:
         """Return the outputs for floats and for arrays that all have one shape.
 
@@ -134,8 +139,17 @@ class Kernel:
             for value, array in zip(values, self._arrays, strict=True)
         ]
         dtype = self.dtype
-        written = [empty(size, dtype) for array in self._written if array]
+        if into is None:
+            written = [empty(size, dtype) for array in self._written if array]
+        else:
+            written = [
+                empty(size, dtype) if given is None else given.reshape(-1)
+                for array, given in zip(self._written, into, strict=True)
+                if array
+            ]
         returned = self._launch(flat_shape, arguments, written)
+        if into is not None:
+            return self._collect_into(returned, written, shape, into)
         if not self.returned:
             if shape == flat_shape:
                 return list(written)
@@ -145,6 +159,27 @@ class Kernel:
             next(filled).reshape(shape) if array else dtype.type(next(numbers))
             for array in self._written
         ]
+
+    def _collect_into(
+        self,
+        returned: Any,
+        written: list[np.ndarray],
+        shape: tuple[int, ...],
+        into: Sequence[np.ndarray | None],
+    ) -> list[Value]:
+        """Return the outputs, the arrays that were given as they are."""
+        numbers, filled = iter(returned or ()), iter(written)
+        outputs: list[Value] = []
+        for array, given in zip(self._written, into, strict=True):
+            value = next(filled) if array else self.dtype.type(next(numbers))
+            if given is None:
+                value = value.reshape(shape) if array else value
+            else:
+                if not array:
+                    given[...] = value
+                value = given
+            outputs.append(value)
+        return outputs
 
     def _launch(
         self, extents: tuple[int, ...], arguments: list[Value], written: list[np.ndarray]

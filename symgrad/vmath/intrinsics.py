@@ -19,7 +19,7 @@ def _bit_cast(name: str, source: str, target: str) -> str:
     return f'''\
 @numba.extending.intrinsic
 def {name}(context, x):
-    """Return the bits of a {source} as a {target}."""
+    """Return the number with the same bits as x."""
 
     def generate(target, builder, signature, arguments):
         kind = target.get_value_type(signature.return_type)

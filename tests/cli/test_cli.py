@@ -182,3 +182,23 @@ def test_the_module_is_a_command():
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "2*u\n")
+
+
+def test_what_math_lacks_has_no_python():
+    assert "math lacks" in refusal("diff", "gamma(x)", "--format", "python")
+    text = output("diff", "gamma(x)", "--format", "json")
+    assert json.loads(text)["derivatives"][0]["python"] is None
+
+
+def test_sums_over_arrays():
+    assert output("diff", "sum(a*x)", "--wrt", "a", "--arrays", "x") == "sum(x)\n"
+    assert "no input 'q'" in refusal("diff", "sum(a*x)", "--arrays", "q")
+    assert "no input 'q'" in refusal("emit", "x", "--stage", "graph", "--arrays", "q")
+
+
+def test_names_given_twice():
+    assert "twice" in refusal("diff", "x*y", "--wrt", "x,x")
+
+
+def test_eval_says_how_to_give_values():
+    assert "--at x=NUMBER" in refusal("eval", "x + y")
