@@ -277,7 +277,7 @@ class _Printer:
 
     def _nest(self, nest: Nest, outputs: dict[str, str]) -> None:
         inside = {node: depth for depth, level in enumerate(nest.bodies) for node in level}
-        forced = self._crossing(nest, inside)
+        forced = self._crossing(inside)
         outer = dict(self.known)
         ordered = dict(self.ordered)
         totals = [node for level in nest.totals for node in level]
@@ -393,7 +393,7 @@ class _Printer:
             self.known[node] = Text(name)
         return rows
 
-    def _crossing(self, nest: Nest, inside: dict[Node, int]) -> set[Node]:
+    def _crossing(self, inside: dict[Node, int]) -> set[Node]:
         """Return the nodes of outer loops that inner loops use: they must have a name."""
         return {
             _source(operand)

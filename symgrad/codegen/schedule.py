@@ -51,14 +51,12 @@ class Schedule:
     """All sections of a kernel in order.
 
     Attributes:
-        graph: what is computed.
         sections: the code in order.
         buffers: reductions whose result still varies and so needs an array.
         scalars: outputs without axes, which the kernel returns.
         arrays: outputs with axes, which the kernel writes.
     """
 
-    graph: Graph
     sections: list[Section]
     buffers: list[Node]
     scalars: list[tuple[str, Node]]
@@ -90,7 +88,7 @@ def schedule(graph: Graph) -> Schedule:
     for section, wanted in zip(sections, roots, strict=True):
         section.nests = _nests(wanted)
     buffers = [node for node in order if node.op == "reduce" and node.axes]
-    return Schedule(graph, sections, buffers, scalars, arrays)
+    return Schedule(sections, buffers, scalars, arrays)
 
 
 def _phases(order: Iterable[Node]) -> dict[Node, int]:

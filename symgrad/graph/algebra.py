@@ -337,7 +337,7 @@ def _relation(holds: Callable[[Fraction, Fraction], bool]) -> Identity:
     return identity
 
 
-def _junction(op: str, neutral: bool) -> Identity:
+def _junction(neutral: bool) -> Identity:
     def identity(b: Builder, x: Node, y: Node) -> Node | None:
         for known, other in ((x, y), (y, x)):
             if known.op == "truth":
@@ -393,8 +393,8 @@ IDENTITIES: Mapping[str, Identity] = MappingProxyType(
         "ge": _relation(operator.ge),
         "eq": _relation(operator.eq),
         "ne": _relation(operator.ne),
-        "and": _junction("and", True),
-        "or": _junction("or", False),
+        "and": _junction(True),
+        "or": _junction(False),
         "not": _not,
         "where": _where,
     }

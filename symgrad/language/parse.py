@@ -765,9 +765,9 @@ class _Expression:
         self._reduce(_ELSE)
         self._check_else()
         if self.pending[-1].call is None:
-            raise self._error("',' outside of a call", token, self._comma_hint(token))
+            raise self._error("',' outside of a call", token, self._comma_hint())
 
-    def _comma_hint(self, token: Token) -> str:
+    def _comma_hint(self) -> str:
         """Return what to write instead of a comma that separates no arguments."""
         before, after = self.tokens[self.index - 1], self.tokens[self.index + 1]
         if before.kind == after.kind == "number" and before.end + 1 == after.start:

@@ -29,7 +29,7 @@ def trace(function: Callable[..., Any], inputs: Sequence[Any] | None = None) -> 
 
     Args:
         function: takes tensors and returns one, or a tuple of them.
-        inputs: names of the arguments; None: the parameters of the function.
+        inputs: names of the arguments; None: the parameters that have no default.
 
     Raises:
         AutogradError: the function looks at a value, in an ``if`` for example.
@@ -40,7 +40,7 @@ def trace(function: Callable[..., Any], inputs: Sequence[Any] | None = None) -> 
     """
     names = _parameters(function) if inputs is None else [str(name) for name in inputs]
     arguments = [Node("input", (), None, FLOAT64, False, payload=name) for name in names]
-    result = function(*[wrap(node) for node in arguments])
+    result = _called(function, [wrap(node) for node in arguments])
     single = not isinstance(result, tuple | list)
     results = [_result(value) for value in ((result,) if single else result)]
     name = getattr(function, "__name__", "value")
@@ -65,11 +65,31 @@ def trace(function: Callable[..., Any], inputs: Sequence[Any] | None = None) -> 
 
 
 def _parameters(function: Callable[..., Any]) -> list[str]:
-    """Return the names of the positional parameters."""
-    found = inspect.signature(function).parameters.values()
+    """Return the names of the positional parameters; one with a default keeps it."""
+    try:
+        found = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"the arguments of {function!r} are not known: pass inputs=[...]"
+        ) from None
     if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in found):
         raise ArgumentError("name the arguments of a function with *args: inputs=[...]")
-    return [parameter.name for parameter in found if parameter.kind in _POSITIONAL]
+    return [
+        parameter.name
+        for parameter in found
+        if parameter.kind in _POSITIONAL and parameter.default is inspect.Parameter.empty
+    ]
+
+
+def _called(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    """Call a function; arguments that it does not take are the caller's mistake."""
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError as error:
+        raise ArgumentError(f"the function cannot be called with its inputs: {error}") from None
+    except ValueError:
+        pass
+    return function(*arguments)
 
 
 def _result(value: Any) -> Node:

@@ -270,7 +270,7 @@ def _small_power(x: float, n: int, m: int) -> float:
 
 
 def integer_power(x: float, n: int) -> float:
-    """Return x**n for a whole n; below 0.6 ULP for abs(n) < 64, else that of power."""
+    """Return x**n for a whole n; below 0.8 ULP for abs(n) < 64, else that of power."""
     i = int(n)
     m = i if i >= 0 else -i
     if m >= 64:

@@ -78,7 +78,8 @@ def test_a_training_loop_does_not_grow():
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert after - before < 20_000
+    # One object left behind in each of the 1000 steps would take 48 bytes or more.
+    assert after - before < 40 * 1000
 
 
 def test_graphs_leave_no_cycles():
