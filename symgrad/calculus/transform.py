@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from ..graph.node import Builder, Graph, Node, Output
+from ..graph.node import Graph, Node, Output
 from .sweep import adjoints, tangents
 
 __all__ = [
@@ -202,7 +202,8 @@ def _reverse(
     labels = dict(graph.labels)
     found = adjoints(b, seeds, targets, labels=labels)
     bars = tuple(
-        Output(f"{target.payload}_bar", _spread(b, adjoint, target), like)
+        # An adjoint that is constant has all axes of its target nevertheless.
+        Output(f"{target.payload}_bar", b.broadcast(adjoint, target.axes), like)
         for target, adjoint, like in zip(targets, found, graph.like(targets), strict=True)
     )
     kept = graph.outputs if value else ()
@@ -214,11 +215,6 @@ def _reverse(
         replace(graph, outputs=outputs, labels=labels),
         (packing, gradient) if value else gradient,
     )
-
-
-def _spread(b: Builder, adjoint: Node, target: Node) -> Node:
-    """Return an adjoint with all axes of its target, a constant one included."""
-    return b.broadcast(adjoint, target.axes)
 
 
 def _pointwise(

@@ -100,7 +100,7 @@ def diff(
 
     program = _program(formula)
     names = _names(wrt)
-    point = _point(program, at)
+    point = _point(program, at) if at else None
     arrays_named = _inputs(program, arrays)
     rows = derivatives.closed_forms(program, names, order, point, inline, arrays_named)
     if form == "json":
@@ -127,9 +127,9 @@ def evaluate(formula: str, wrt: str | None, at: Sequence[str], form: str) -> Non
 
     program = _program(formula)
     function = Function(program)
-    point = _point(program, at or [""])
+    point = _point(program, at)
     names = _names(wrt) or program.inputs
-    value, gradient = value_and_grad(function, wrt=names)(**(point or {}))
+    value, gradient = value_and_grad(function, wrt=names)(**point)
     values = value if isinstance(value, tuple) else (value,)
     outputs = function.outputs
     total = outputs[0] if len(outputs) == 1 else f"({' + '.join(outputs)})"
@@ -252,10 +252,8 @@ def _inputs(program: Program, text: str | None) -> tuple[str, ...] | None:
     return names
 
 
-def _point(program: Program, at: Sequence[str]) -> dict[str, float] | None:
-    """Return the point that --at describes, complete, or None if it was not given."""
-    if not at:
-        return None
+def _point(program: Program, at: Sequence[str]) -> dict[str, float]:
+    """Return the point that --at describes; it must be complete."""
     point: dict[str, float] = {}
     for item in (part for text in at for part in text.split(",") if part.strip()):
         name, sign, number = (part.strip() for part in item.partition("="))

@@ -68,6 +68,7 @@ class Kernel:
         self._written = tuple(bool(result.axes) for result in results)
         self._pointwise = pointwise
         self.outputs = len(self._results)
+        self._nothing: tuple[None, ...] = (None,) * self.outputs
 
     def __repr__(self) -> str:
         return f"<kernel {self.name} of {len(self._inputs)} inputs, {self.dtype}>"
@@ -139,45 +140,23 @@ class Kernel:
             for value, array in zip(values, self._arrays, strict=True)
         ]
         dtype = self.dtype
-        if into is None:
-            written = [empty(size, dtype) for array in self._written if array]
-        else:
-            written = [
-                empty(size, dtype) if given is None else given.reshape(-1)
-                for array, given in zip(self._written, into, strict=True)
-                if array
-            ]
-        returned = self._launch(flat_shape, arguments, written)
-        if into is not None:
-            return self._collect_into(returned, written, shape, into)
-        if not self.returned:
-            if shape == flat_shape:
-                return list(written)
-            return [array.reshape(shape) for array in written]
-        numbers, filled = iter(returned), iter(written)
-        return [
-            next(filled).reshape(shape) if array else dtype.type(next(numbers))
-            for array in self._written
+        given = self._nothing if into is None else into
+        written = [
+            empty(size, dtype) if target is None else target.reshape(-1)
+            for array, target in zip(self._written, given, strict=True)
+            if array
         ]
-
-    def _collect_into(
-        self,
-        returned: Any,
-        written: list[np.ndarray],
-        shape: tuple[int, ...],
-        into: Sequence[np.ndarray | None],
-    ) -> list[Value]:
-        """Return the outputs, the arrays that were given as they are."""
+        returned = self._launch(flat_shape, arguments, written)
         numbers, filled = iter(returned or ()), iter(written)
         outputs: list[Value] = []
-        for array, given in zip(self._written, into, strict=True):
-            value = next(filled) if array else self.dtype.type(next(numbers))
-            if given is None:
-                value = value.reshape(shape) if array else value
-            else:
+        for array, target in zip(self._written, given, strict=True):
+            value = next(filled) if array else dtype.type(next(numbers))
+            if target is not None:
                 if not array:
-                    given[...] = value
-                value = given
+                    target[...] = value
+                value = target
+            elif array and shape != flat_shape:
+                value = value.reshape(shape)
             outputs.append(value)
         return outputs
 
