@@ -6,9 +6,11 @@ statement that a group of lines serves is quoted above it.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from .. import vmath
@@ -17,7 +19,7 @@ from ..graph.node import BOOLEAN, Graph, Node
 from ..language.functions import FUNCTIONS
 from ..language.program import Number
 from .names import Names
-from .schedule import Nest, Section, schedule
+from .schedule import Nest, Section, Strip, cut, rows, schedule
 
 __all__ = ["Function", "Parameter", "print_function"]
 
@@ -40,7 +42,7 @@ _WIDTH = 60
 _LINE = 92
 _UNROLLED = 4
 #: How many points are summed before their sum goes to the total.
-_BLOCK = 1024
+_BLOCK = 512
 #: How many calls of a function of two operands that takes more are written in one line.
 _NESTED = 4
 #: Whole exponents beyond this are passed as floating-point numbers.
@@ -124,6 +126,8 @@ class _Printer:
     aliases: dict[str, str] = field(default_factory=dict)
     #: Names that tell that a condition compares no NaN.
     ordered: dict[Node, str] = field(default_factory=dict)
+    #: The array that hands values on from strip to strip.
+    kept: str = ""
     extents: dict[int, str] = field(default_factory=dict)
     arrays: dict[Node, str] = field(default_factory=dict)
     #: In a loop with near functions, the flag that an argument was beyond its limit.
@@ -170,7 +174,7 @@ class _Printer:
             parameters.append(Parameter(outputs[name], "output", node.axes))
         if any(section.nests for section in plan.sections):
             self._line(f"{self._primitive('wide_vectors')}()")
-        if plan.arrays:
+        if plan.arrays or any(len(nest.axes) == 1 for s in plan.sections for nest in s.nests):
             self._line(f"{self._primitive('no_overlap')}()")
         self._buffers(plan.buffers, plan.arrays, outputs)
         for section in plan.sections:
@@ -288,67 +292,132 @@ class _Printer:
                 outer[node] = Text(name)
         taken = self.names.mark()
         indent = self.indent
-        counters: dict[int, str] = {}
-        far = self._calls_near_functions(nest)
-        if len(nest.axes) == 1 and (totals or far):
-            self._blocks(nest, forced, counters, outputs, outer, far)
+        strips = cut(nest, self._cost) if len(nest.axes) == 1 else []
+        near = any(map(self._calls_near_functions, strips))
+        if near or len(strips) > 1 or (strips and totals):
+            self._blocks(nest, strips, outputs, outer)
         else:
             self.known.update({node: outer[node] for node in totals if node in outer})
             points = f"range({self.extents[nest.axes[0]]})"
-            self._loop(nest, 0, points, forced, counters, outputs)
+            self._loop(nest, 0, points, forced, {}, outputs)
         self.indent = indent
         self.commented = (-1, True)
         self.known = outer
         self.ordered = ordered
         self.names.release(taken)
 
-    def _calls_near_functions(self, nest: Nest) -> bool:
-        return len(nest.axes) == 1 and any(
+    def _cost(self, node: Node) -> int:
+        """Return how many operations the function of a node takes, 0 for other nodes."""
+        if node.op not in FUNCTIONS or node.op in _PRINTERS:
+            return 0
+        primitive = self._typed_primitive(node.op)
+        near, _ = vmath.NEAR.get(primitive, (primitive, math.inf))
+        return vmath.cost(near)
+
+    def _calls_near_functions(self, strip: Strip) -> bool:
+        return any(
             node.op in FUNCTIONS and self._typed_primitive(node.op) in vmath.NEAR
-            for node in nest.bodies[0]
+            for node in strip.body
         )
 
     def _blocks(
         self,
         nest: Nest,
-        forced: set[Node],
-        counters: dict[int, str],
+        strips: list[Strip],
         outputs: dict[str, str],
         totals: dict[Node, Text],
-        far: bool,
     ) -> None:
-        """Print a loop over blocks of points with a loop over the points inside.
+        """Print a loop over blocks of points with loops over the points of a block inside.
 
         Sums are taken block by block: fixed blocks give fixed bits and keep rounding errors
-        small. Functions that have a form without branches for arguments that are not huge
-        are called in that form, which is vectorised; a block in which an argument was huge
-        is done again with the complete functions.
+        small.
         """
         extent = self.extents[nest.axes[0]]
-        start = self.names.fresh("start")
+        place = rows(strips)
+        if place:
+            count = 1 + max(place.values())
+            kind = "" if self.dtype == "float64" else ", np.float32"
+            self.kept = self.names.fresh("kept")
+            self._line(f"{self.kept} = np.empty(({count}, {_BLOCK}){kind})")
+        start, size = self.names.fresh("start"), self.names.fresh("size")
         self._line(f"for {start} in range(0, {extent}, {_BLOCK}):")
         self.indent += 1
-        points = f"range({start}, min({start} + {_BLOCK}, {extent}))"
+        self._line(f"{size} = min({_BLOCK}, {extent} - {start})")
         parts = {node: self.names.fresh("part") for node in nest.totals[0]}
         for node, part in parts.items():
             self._line(f"{part} = 0.0")
             self.known[node] = Text(part)
-        if far:
+        for strip in strips:
             known, ordered, taken = dict(self.known), dict(self.ordered), self.names.mark()
-            self.far = self.names.fresh("far")
-            self._line(f"{self.far} = False")
-            self._loop(nest, 0, points, forced, counters, outputs)
-            self._line(f"if {self.far}:")
-            self.far = ""
+            loop = partial(self._strip, strip, nest.axes[0], start, size, place, outputs)
+            if self._calls_near_functions(strip):
+                self._nearly(loop, [parts[total] for total in strip.totals])
+            else:
+                loop()
             self.known, self.ordered = known, ordered
             self.names.release(taken)
-            self.indent += 1
-            for part in parts.values():
-                self._line(f"{part} = 0.0")
-        self._loop(nest, 0, points, forced, counters, outputs)
-        self.indent -= far
         for node, part in parts.items():
             self._line(f"{totals[node].code} += {part}")
+        self.indent -= 1
+
+    def _nearly(self, loop: Callable[[], None], parts: list[str]) -> None:
+        """Print a loop with the near forms of functions, and with the complete ones.
+
+        Functions that have a form without branches for arguments that are not huge are
+        called in that form, which is vectorised; a block in which an argument was huge is
+        done again with the complete functions.
+        """
+        known, ordered, taken = dict(self.known), dict(self.ordered), self.names.mark()
+        self.far = self.names.fresh("far")
+        self._line(f"{self.far} = False")
+        loop()
+        self._line(f"if {self.far}:")
+        self.far = ""
+        self.known, self.ordered = known, ordered
+        self.names.release(taken)
+        self.indent += 1
+        for part in parts:
+            self._line(f"{part} = 0.0")
+        loop()
+        self.indent -= 1
+
+    def _strip(
+        self,
+        strip: Strip,
+        axis: int,
+        start: str,
+        size: str,
+        place: dict[Node, int],
+        outputs: dict[str, str],
+    ) -> None:
+        """Print one loop over the points of a block."""
+        counter = self.names.fresh("k")
+        self._line(f"for {counter} in range({size}):")
+        self.indent += 1
+        self.commented = (-1, True)
+        elements = [node for node in strip.body if node.op == "input"]
+        elements += [node for node in strip.sums() if node not in self.known]
+        counters = {axis: counter}
+        if elements or strip.stores:
+            # Unsigned: Numba would count a negative place from the end, and so gather.
+            counters[axis] = self.names.fresh("i")
+            self._line(f"{counters[axis]} = np.uint64({start} + {counter})")
+        steps = {node.operands[0]: node for node in strip.body if node.op == "step"}
+        for node in strip.reads:
+            step = steps.get(node)
+            if step is None:
+                name = self.names.fresh(self.wishes.get(node, "t"))
+            else:
+                name = self.names.user(str(step.payload))
+                self.known[step] = Text(name)
+            self._line(f"{name} = {self.kept}[{place[node]}, {counter}]")
+            self.known[node] = Text(name)
+        for node in elements:
+            self._load(node, counters, counters[axis])
+        self._statements(strip.body, set(strip.keeps))
+        for node in strip.keeps:
+            self._line(f"{self.kept}[{place[node]}, {counter}] = {self.known[node].code}")
+        self._roots(strip.totals, strip.stores, counters, outputs)
         self.indent -= 1
 
     def _loop(
@@ -373,12 +442,9 @@ class _Printer:
             inner = f"range({self.extents[nest.axes[depth + 1]]})"
             self._loop(nest, depth + 1, inner, forced, counters, outputs)
             for node in rows:
-                target = f"{self.arrays[node]}[{self._position(node.axes, counters)}]"
+                target = self._element(self.arrays[node], node.axes, counters)
                 self._line(f"{target} += {self.known[node].code}")
-        self._roots(nest, depth, counters, outputs)
-        for argument, limit in self.limits.items():
-            self._line(f"{self.far} |= math.fabs({argument}) > {limit!r}")
-        self.limits.clear()
+        self._roots(nest.totals[depth], nest.stores[depth], counters, outputs)
         self.indent -= 1
 
     def _rows(self, nest: Nest, depth: int) -> list[Node]:
@@ -421,36 +487,51 @@ class _Printer:
                     ):
                         needed.append(source)
         for node in needed:
-            base = self.arrays[node]
-            name = self.names.fresh(f"{base}_{counters[nest.axes[depth]]}")
-            self._line(f"{name} = {base}[{self._position(node.axes, counters)}]")
-            self.known[node] = Text(name)
+            self._load(node, counters, counters[nest.axes[depth]])
 
-    def _position(self, mask: int, counters: dict[int, str]) -> str:
-        """Return the flat position of an element, rows first."""
+    def _load(self, node: Node, counters: dict[int, str], counter: str) -> None:
+        base = self.arrays[node]
+        name = self.names.fresh(f"{base}_{counter}")
+        self._line(f"{name} = {self._element(base, node.axes, counters)}")
+        self.known[node] = Text(name)
+
+    def _element(self, array: str, mask: int, counters: dict[int, str]) -> str:
+        """Return the element of an array at hand in the loops, rows first.
+
+        Places that are not seen to be positive are unsigned: Numba would count negative ones
+        from the end, and loops that may do so gather what they read.
+        """
         axes = [axis for axis in self.extents if mask >> axis & 1]
         text = counters[axes[0]]
         for axis in axes[1:]:
             text = f"({text})" if "+" in text else text
             text = f"{text}*{self.extents[axis]} + {counters[axis]}"
-        return text
+        return f"{array}[{text}]" if len(axes) == 1 else f"{array}[np.uint64({text})]"
 
     def _roots(
-        self, nest: Nest, depth: int, counters: dict[int, str], outputs: dict[str, str]
+        self,
+        totals: list[Node],
+        stores: list[tuple[str, Node]],
+        counters: dict[int, str],
+        outputs: dict[str, str],
     ) -> None:
-        for node in nest.totals[depth]:
+        """Add to the sums and write the outputs that are due at a point."""
+        for node in totals:
             value = self._expression(node.operands[0]).code
             total = self.known.get(node)
             if total is None:
-                target = f"{self.arrays[node]}[{self._position(node.axes, counters)}]"
+                target = self._element(self.arrays[node], node.axes, counters)
                 self._line(f"{target} += {value}")
             else:
                 self._line(f"{total.code} = {self._primitive('plus')}({total.code}, {value})")
-        for name, node in nest.stores[depth]:
+        for name, node in stores:
             if _source(node) not in self.known:
                 self._comment(node)
-            target = f"{outputs[name]}[{self._position(node.axes, counters)}]"
+            target = self._element(outputs[name], node.axes, counters)
             self._line(f"{target} = {self._expression(node).code}")
+        for argument, limit in self.limits.items():
+            self._line(f"{self.far} |= math.fabs({argument}) > {limit!r}")
+        self.limits.clear()
 
     # Statements
 

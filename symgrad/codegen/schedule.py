@@ -5,16 +5,29 @@ runs loop nests; the results of reductions in one section are available from the
 does not vary over an axis is computed outside its loop, everything that shares its axes is
 fused into one nest, and a nest is split only where a reduction feeds something that varies.
 A value that two sections need is computed in both: reading it back would cost an array.
+
+A loop with many elementary functions in it is slow: a processor looks a few hundred
+instructions ahead, which is not one pass through the loop, and so waits for each result. The
+points of a nest are therefore taken in blocks, and the body is cut into strips, short loops
+over a block, one after the other. What a later strip needs is kept in the cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from ..graph.node import Graph, Node, ancestors
+from ..graph.node import BOOLEAN, Graph, Node, ancestors
 
-__all__ = ["Nest", "Schedule", "Section", "schedule"]
+__all__ = ["Nest", "Schedule", "Section", "Strip", "cut", "rows", "schedule"]
+
+#: A function of so many operations is worth a place of its own in the strips of a loop.
+_HEAVY = 8
+#: How many operations of such functions a strip holds before the next one starts.
+_STRIP = 90
+#: What takes more operations than this is kept for later strips and not computed again.
+_REPEATED = 2
+_SLOW = frozenset({"div", "sqrt", "pow"})
 
 
 @dataclass(slots=True)
@@ -36,6 +49,32 @@ class Nest:
     def depth(self, mask: int) -> int:
         """Return how many loops surround a value that varies over `mask`, less one."""
         return max(place for place, axis in enumerate(self.axes) if mask >> axis & 1)
+
+
+@dataclass(slots=True)
+class Strip:
+    """One of the loops over the points of a block.
+
+    Attributes:
+        body: nodes to compute, in order.
+        reads: nodes of `body`'s operands that an earlier strip has kept.
+        keeps: nodes of `body` that a later strip reads.
+        totals: reductions to accumulate.
+        stores: outputs to write.
+    """
+
+    body: list[Node] = field(default_factory=list)
+    reads: list[Node] = field(default_factory=list)
+    keeps: list[Node] = field(default_factory=list)
+    totals: list[Node] = field(default_factory=list)
+    stores: list[tuple[str, Node]] = field(default_factory=list)
+
+    def sums(self) -> list[Node]:
+        """Return the sums of earlier nests that vary over the points and are needed here."""
+        used = [operand for node in self.body for operand in node.operands]
+        used += [total.operands[0] for total in self.totals]
+        used += [node for _, node in self.stores]
+        return list(dict.fromkeys(n for n in used if n.op == "reduce" and n.axes))
 
 
 @dataclass(slots=True)
@@ -132,3 +171,101 @@ def _fill(nest: Nest) -> None:
     for node in ancestors(roots, available):
         if node not in available:
             nest.bodies[nest.depth(node.axes)].append(node)
+
+
+def cut(nest: Nest, cost: Callable[[Node], int]) -> list[Strip]:
+    """Return the strips of a nest over one axis.
+
+    Functions of one depth, by how many others their operands wait for, share strips, those of
+    equal operands first of all, since they share work. Everything else is computed where it
+    is first needed.
+
+    Args:
+        nest: the nest, which has one loop.
+        cost: the number of operations that the function of a node takes.
+    """
+    inside = nest.bodies[0]
+    place = _places(inside, {node: c for node in inside if (c := cost(node)) >= _HEAVY})
+    reach: dict[Node, int] = {}
+    for node in inside:
+        before = max((reach.get(operand, 0) for operand in node.operands), default=0)
+        reach[node] = place.get(node, before)
+    count = 1 + max(place.values(), default=0)
+    strips = [Strip() for _ in range(count)]
+    for total in nest.totals[0]:
+        strips[reach.get(total.operands[0], 0)].totals.append(total)
+    for store in nest.stores[0]:
+        strips[reach.get(store[1], 0)].stores.append(store)
+    effort = _effort(inside, place)
+    outside = {o for node in inside for o in node.operands if o not in reach}
+    home: dict[Node, Strip] = {}
+    readable: set[Node] = set()
+    for number, strip in enumerate(strips):
+        roots = [node for node, where in place.items() if where == number]
+        roots += [total.operands[0] for total in strip.totals]
+        roots += [node for _, node in strip.stores]
+        wanted = [n for n in ancestors(roots, readable | outside) if n in reach]
+        strip.reads = [node for node in wanted if node in readable]
+        strip.body = [node for node in wanted if node not in readable]
+        for node in strip.reads:
+            if node not in home[node].keeps:
+                home[node].keeps.append(node)
+        for node in strip.body:
+            home.setdefault(node, strip)
+        readable.update(n for n in strip.body if n in place or effort[n] > _REPEATED)
+    return strips
+
+
+def rows(strips: list[Strip]) -> dict[Node, int]:
+    """Return the row, from 0, in which each value is kept; rows are used again."""
+    last: dict[Node, int] = {}
+    for number, strip in enumerate(strips):
+        last.update(dict.fromkeys(strip.reads, number))
+    place: dict[Node, int] = {}
+    free: list[int] = []
+    count = 0
+    for number, strip in enumerate(strips):
+        for node in strip.keeps:
+            if not free:
+                free.append(count)
+                count += 1
+            place[node] = free.pop()
+        free += [place[node] for node in strip.reads if last[node] == number]
+    return place
+
+
+def _places(inside: list[Node], heavy: dict[Node, int]) -> dict[Node, int]:
+    """Return the strip of every heavy function."""
+    depth: dict[Node, int] = {}
+    groups: dict[tuple[int, tuple[Node, ...]], list[Node]] = {}
+    for node in inside:
+        depth[node] = max(
+            (depth.get(operand, 0) + (operand in heavy) for operand in node.operands), default=0
+        )
+        if node in heavy:
+            groups.setdefault((depth[node], node.operands), []).append(node)
+    place: dict[Node, int] = {}
+    strip, load, last = 0, 0, 0
+    for (level, _), nodes in sorted(groups.items(), key=lambda item: item[0][0]):
+        weight = max(heavy[node] for node in nodes)
+        if load and (level > last or load + weight > _STRIP):
+            strip, load = strip + 1, 0
+        load, last = load + weight, level
+        place.update(dict.fromkeys(nodes, strip))
+    return place
+
+
+def _effort(inside: list[Node], place: dict[Node, int]) -> dict[Node, int]:
+    """Return the operations from heavy functions and elements of arrays to a node.
+
+    Conditions count as nothing: a truth value is never kept.
+    """
+    effort: dict[Node, int] = {}
+    for node in inside:
+        if node.op == "input" or node in place or node.op in BOOLEAN:
+            effort[node] = 0
+            continue
+        below = sum(effort.get(operand, 0) for operand in node.operands)
+        own = 0 if node.op in ("step", "broadcast") else 1
+        effort[node] = min(below + (1 + _REPEATED if node.op in _SLOW else own), 1 << 16)
+    return effort

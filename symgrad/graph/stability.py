@@ -21,7 +21,7 @@ from .algebra import exact
 from .lower import instantiate, lower
 from .node import Builder, Graph, Node
 
-__all__ = ["RULES", "Rule", "stabilize"]
+__all__ = ["RULES", "Rule", "rebuilt", "stabilize"]
 
 Bindings = dict[str, Node]
 
@@ -131,7 +131,7 @@ def stabilize(graph: Graph) -> Graph:
     )
 
 
-def _rebuilt(b: Builder, node: Node, new: Mapping[Node, Node]) -> Node:
+def rebuilt(b: Builder, node: Node, new: Mapping[Node, Node]) -> Node:
     """Return a node over rewritten operands."""
     operands = tuple(new[operand] for operand in node.operands)
     if all(one is other for one, other in zip(operands, node.operands, strict=True)):
@@ -153,8 +153,9 @@ def _stable(b: Builder, node: Node, new: Mapping[Node, Node]) -> Node:
     """
     result = _rewritten(b, node, new)
     if result is None:
-        rebuilt = _rebuilt(b, node, new)
-        result = rebuilt if rebuilt is node else _rewritten(b, rebuilt, {}) or rebuilt
+        result = rebuilt(b, node, new)
+        if result is not node:
+            result = _rewritten(b, result, {}) or result
     return result
 
 

@@ -14,6 +14,7 @@ import ast
 import dis
 import functools
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Iterable
 from types import FunctionType, ModuleType
@@ -37,6 +38,7 @@ from symgrad.vmath.trigonometric import NEAR
 
 __all__ = [
     "NEAR",
+    "cost",
     "defined_names",
     "definitions",
     "evaluate",
@@ -45,6 +47,8 @@ __all__ = [
     "single",
 ]
 
+#: What stands for one operation in the text of a primitive.
+_SIGN = re.compile(r"\bfmaf?\(| [-+*/] |\bsqrt\(")
 _DECORATOR = '@numba.njit(error_model="numpy", nogil=True)'
 _INLINE = '@numba.njit(error_model="numpy", nogil=True, forceinline=True)'
 #: Modules whose functions have no branches, but for those in a table BRANCHING.
@@ -114,6 +118,19 @@ def defined_names(wanted: Iterable[str]) -> tuple[str, ...]:
     direct = [name for name in order if name in _DIRECT]
     intrinsic = [name for name in order if name in INTRINSICS]
     return (*direct, *intrinsic, *(name for name in order if name in _FUNCTIONS))
+
+
+@functools.cache
+def cost(name: str) -> int:
+    """Return about how many operations a primitive takes, with the helpers that it calls.
+
+    >>> cost("absolute") < cost("exp") < cost("erfc")
+    True
+    """
+    if name not in _FUNCTIONS:
+        return 1
+    signs = len(_SIGN.findall(_source(name).partition('"""')[2].partition('"""')[2]))
+    return signs + sum(cost(callee) for callee in _callees(_function(name)) if callee != name)
 
 
 def definitions(wanted: Iterable[str], *, inline: bool = True) -> str:

@@ -107,23 +107,28 @@ def kernel(n, x, a, f_out):
         """\
 def kernel(n, x, y, a):
     wide_vectors()
+    no_overlap()
     total = 0.0
     total1 = 0.0
-    for start in range(0, n, 1024):
+    for start in range(0, n, 512):
+        size = min(512, n - start)
         part = 0.0
         part1 = 0.0
-        for i in range(start, min(start + 1024, n)):
+        for k in range(size):
+            i = np.uint64(start + k)
             x_i = x[i]
             y_i = y[i]
             # f(x, y, a) = sum((a*x - y)**2)
             t = a*x_i - y_i
             part = plus(part, t*t)
-            part1 = plus(part1, 2.0*t*x_i)
+            part1 = plus(part1, t*x_i)
         total += part
         total1 += part1
     # f(x, y, a) = sum((a*x - y)**2)
     f = total
-    return f, total1
+    # derivatives of f(x, y, a) = sum((a*x - y)**2)
+    a_bar = 2.0*total1
+    return f, a_bar
 """,
     ),
     "outer product": (
@@ -142,7 +147,7 @@ def kernel(n0, n1, x, y, f_out):
             y_i1 = y[i1]
             # f(x, y) = sin(x)*y
             f = t*y_i1
-            f_out[i0*n1 + i1] = f
+            f_out[np.uint64(i0*n1 + i1)] = f
 """,
     ),
     "a condition passes NaN on": (

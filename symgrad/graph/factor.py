@@ -1,0 +1,134 @@
+"""Factors that do not vary are taken out of the sums of derivatives.
+
+A reverse sweep multiplies adjoints by local partials one after the other, and many of them
+are parameters, literals or the 1/n of a mean. In a sum over points they would be multiplied at
+each point; a sum is linear, so they are applied to its result, once. Sums that still vary are
+left alone, for their results would need a pass of their own, and so is what the user wrote:
+sums of the Program keep their terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from .node import Builder, Graph, Node
+from .stability import rebuilt
+
+__all__ = ["factor_sums"]
+
+
+class _Product(NamedTuple):
+    """A value as a product: its sign, what it is multiplied or divided by, and the rest."""
+
+    negative: bool
+    factors: tuple[tuple[str, Node], ...]
+    rest: Node
+
+    def times(self, op: str, factor: Node) -> _Product:
+        factors = sorted((*self.factors, (op, factor)), key=lambda item: item[1].index)
+        return self._replace(factors=tuple(factors))
+
+
+def factor_sums(graph: Graph) -> Graph:
+    """Return a Graph in which sums of derivatives have no factors that do not vary.
+
+    >>> from symgrad.calculus.transform import Gradient
+    >>> from symgrad.compiler import Variant, build_graph
+    >>> from symgrad.language.parse import parse
+    >>> graph, _ = build_graph(parse("sum(a*x)"), [Gradient()], Variant((0, 1), 1))
+    >>> print(factor_sums(graph).outputs[0].node.op)
+    reduce
+    """
+    order = graph.nodes()
+    linear = _linear(graph, order)
+    if not any(node.op == "reduce" and node.operands[0] in linear for node in order):
+        return graph
+    b = graph.builder
+    place = b.statement, b.span
+    products: dict[Node, _Product] = {}
+    new: dict[Node, Node] = {}
+    for node in order:
+        b.statement, b.span = node.statement, node.span
+        if node in linear:
+            products[node] = _product(b, node, products, new)
+            continue
+        operand = node.operands[0] if node.op == "reduce" else None
+        if operand is None or operand not in linear:
+            missing = [o for o in node.operands if o not in new]
+            new.update((o, _value(b, products[o])) for o in missing)
+            new[node] = rebuilt(b, node, new)
+            continue
+        product = products[operand]
+        total = b.reduce(product.rest, operand.axes & ~node.axes)
+        new[node] = _value(b, product._replace(rest=total))
+    b.statement, b.span = place
+    return replace(
+        graph,
+        outputs=tuple(output._replace(node=new[output.node]) for output in graph.outputs),
+        steps=tuple(new.get(step, step) for step in graph.steps),
+        labels={new.get(node, node): label for node, label in graph.labels.items()},
+    )
+
+
+def _linear(graph: Graph, order: list[Node]) -> set[Node]:
+    """Return the products, quotients and sums of derivatives that only sums need."""
+    kept = {output.node for output in graph.outputs}
+    linear: set[Node] = {
+        node
+        for node in order
+        if node.axes and node.index >= graph.primal and node not in kept
+        if node.op in ("add", "sub", "mul", "div", "neg")
+    }
+    for node in reversed(order):
+        if node.op == "reduce" and not node.axes and node.index >= graph.primal:
+            continue
+        if node not in linear:
+            linear.difference_update(node.operands)
+        elif node.op == "div":
+            linear.discard(node.operands[1])
+    return linear
+
+
+def _product(
+    b: Builder, node: Node, products: Mapping[Node, _Product], new: Mapping[Node, Node]
+) -> _Product:
+    """Return a value with the factors that do not vary apart."""
+
+    def of(operand: Node) -> _Product:
+        return products.get(operand) or _Product(False, (), new[operand])
+
+    if node.op == "neg":
+        inner = of(node.operands[0])
+        return inner._replace(negative=not inner.negative)
+    left, right = node.operands
+    if node.op == "mul" and not left.axes:
+        return of(right).times("mul", new[left])
+    if node.op in ("mul", "div") and not right.axes:
+        return of(left).times(node.op, new[right])
+    one, other = of(left), of(right)
+    if node.op == "div":
+        if not left.axes:
+            inverse = b.apply("div", b.number(1), other.rest)
+            return _Product(False, (("mul", new[left]),), inverse)
+        return one._replace(rest=b.apply("div", one.rest, other.rest))
+    if node.op == "mul":
+        rest = b.apply("mul", one.rest, other.rest)
+        found = _Product(one.negative != other.negative, one.factors, rest)
+        for op, factor in other.factors:
+            found = found.times(op, factor)
+        return found
+    if one.factors != other.factors:
+        return _Product(False, (), b.apply(node.op, _value(b, one), _value(b, other)))
+    alike = one.negative == other.negative
+    op = "add" if alike == (node.op == "add") else "sub"
+    return one._replace(rest=b.apply(op, one.rest, other.rest))
+
+
+def _value(b: Builder, product: _Product) -> Node:
+    """Return a product multiplied out."""
+    value = product.rest
+    for op, factor in product.factors:
+        value = b.apply(op, value, factor)
+    return b.apply("neg", value) if product.negative else value

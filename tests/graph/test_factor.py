@@ -1,0 +1,76 @@
+"""Factors leave the sums of derivatives, and only those."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from codegen.plain import graph_of
+
+import symgrad as sg
+from symgrad.calculus.transform import Gradient
+from symgrad.graph.count import operations
+from symgrad.graph.node import Graph
+
+
+def varying(graph: Graph) -> list[str]:
+    """Return the operations that are done at each point."""
+    free = ("input", "step", "broadcast", "reduce")
+    return sorted(node.op for node in graph.nodes() if node.axes and node.op not in free)
+
+
+def test_parameters_literals_and_the_mean_leave_the_sum() -> None:
+    graph = graph_of(
+        "mean((h*exp(-x/w) - y)**2)", Gradient(("h", "w")), arrays={"x": 1, "y": 1}
+    )
+    # exp(-x/w), h*exp - y, and one product for each sum: no 2, no 1/n, no h, no 1/w.
+    assert varying(graph) == ["div", "exp", "mul", "mul", "mul", "neg", "sub"]
+
+
+def test_terms_of_the_users_sums_stay_as_written() -> None:
+    graph = graph_of("sum(2*a*x)", arrays={"x": 1})
+    assert varying(graph) == ["mul"]
+    (total,) = (node for node in graph.nodes() if node.op == "reduce")
+    assert total.operands[0].op == "mul"
+
+
+def test_sums_that_still_vary_need_no_second_pass() -> None:
+    graph = graph_of("f(x, y) = (x*y)**2", Gradient(("y",)), arrays={"x": 1, "y": 2})
+    assert graph.outputs[0].node.op == "reduce"
+
+
+def test_a_value_that_is_also_an_output_is_computed_once() -> None:
+    graph = graph_of("sum(a*x**2)", Gradient(("a", "x")), arrays={"x": 1})
+    alone = graph_of("sum(a*x**2)", Gradient(("x",)), arrays={"x": 1})
+    assert operations(graph) <= operations(alone) + 2
+
+
+def test_a_factor_does_not_leave_a_selection() -> None:
+    f = sg.compile("sum(where(w > 0, x/w, 0))")
+    x_bar = sg.grad(sg.compile("sum(where(w > 0, exp(x)/w, 0)*a)"), wrt="a")
+    x = np.array([1.0, 2.0])
+    assert f(x=x, w=0.0) == 0.0
+    assert x_bar(x=x, w=0.0, a=1.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mean((h*exp(-x/w) - y)**2)/h",
+        "sum(-(h*x - y)*w*(x - h)/h)",
+        "sum(w*(h/(x + y)*w - h*w*x))",
+        "sum((h*x + w*y)*(h*y - w*x))",
+    ],
+)
+def test_gradients_agree_with_differences(text: str) -> None:
+    f = sg.compile(text, inputs=["x", "y", "h", "w"])
+    rng = np.random.default_rng(3)
+    x, y = rng.uniform(0.5, 2.0, (2, 700))
+    point = {"h": 1.25, "w": 0.75}
+    for name in point:
+        found = float(sg.grad(f, wrt=name)(x=x, y=y, **point))
+        step = 1e-6
+        ahead = f(x=x, y=y, **{**point, name: point[name] + step})
+        behind = f(x=x, y=y, **{**point, name: point[name] - step})
+        assert math.isclose(found, (ahead - behind) / (2 * step), rel_tol=1e-6)
