@@ -42,7 +42,7 @@ _WIDTH = 60
 _LINE = 92
 _UNROLLED = 4
 #: How many points are summed before their sum goes to the total.
-_BLOCK = 512
+_BLOCK = 256
 #: How many calls of a function of two operands that takes more are written in one line.
 _NESTED = 4
 #: Whole exponents beyond this are passed as floating-point numbers.
