@@ -1,17 +1,17 @@
-"""symgrad itself: into new arrays, and into given ones."""
+"""symgrad itself: into new arrays, into given ones, and with all arrays bound in advance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import symgrad as sg
 
 from ..workloads import Problem, Workload
-from .base import Peer, Runner, UnavailableError, in_place
+from .base import Peer, Runner, in_place
 
-__all__ = ["Symgrad", "SymgradOut"]
+__all__ = ["Symgrad", "SymgradBound", "SymgradOut"]
 
 
 def _flat(result: Any) -> Sequence[Any]:
@@ -19,7 +19,7 @@ def _flat(result: Any) -> Sequence[Any]:
     return [value, *gradient]
 
 
-def _call(problem: Problem) -> Callable[..., Any]:
+def _call(problem: Problem) -> partial[Any]:
     workload = problem.workload
     both = sg.value_and_grad(sg.compile(workload.formula), wrt=workload.wrt)
     return partial(both, *problem.arrays.values(), *problem.parameters.values())
@@ -51,18 +51,25 @@ class SymgradOut(Peer):
         return not workload.reduce
 
     def prepare(self, problem: Problem) -> Runner:
-        """Compile and bind, in the first form of out= that is accepted."""
+        """Compile and bind."""
+        value, *gradient = buffers = problem.buffers()
+        run = partial(_call(problem), out=(value, tuple(gradient)))
+        return Runner(run, in_place(buffers))
+
+
+class SymgradBound(Peer):
+    """`value_and_grad` bound to its arguments, and to given arrays where results are arrays."""
+
+    name = "symgrad_bound"
+    title = "symgrad, bound"
+    version_of = "symgrad"
+    note = "value_and_grad(f).bind(...): arrays bound in advance, as in the C code"
+
+    def prepare(self, problem: Problem) -> Runner:
+        """Compile and bind."""
         call = _call(problem)
-        buffers = problem.buffers()
-        value, *gradient = buffers
-        forms = ((value, tuple(gradient)), (value, *gradient))
-        refusals = []
-        for form in forms:
-            run = partial(call, out=form)
-            try:
-                run()
-            except sg.SymgradError as error:
-                refusals.append(str(error))
-            else:
-                return Runner(run, in_place(buffers))
-        raise UnavailableError(f"value_and_grad refuses out=: {refusals[0]}")
+        bind = partial(call.func.bind, *call.args)
+        if problem.workload.reduce:
+            return Runner(bind(), _flat)
+        value, *gradient = buffers = problem.buffers()
+        return Runner(bind(out=(value, tuple(gradient))), in_place(buffers))
