@@ -19,10 +19,12 @@ def _flat(result: Any) -> Sequence[Any]:
     return [value, *gradient]
 
 
-def _call(problem: Problem) -> partial[Any]:
-    workload = problem.workload
-    both = sg.value_and_grad(sg.compile(workload.formula), wrt=workload.wrt)
-    return partial(both, *problem.arrays.values(), *problem.parameters.values())
+def _both(workload: Workload) -> sg.Function:
+    return sg.value_and_grad(sg.compile(workload.formula), wrt=workload.wrt)
+
+
+def _arguments(problem: Problem) -> list[Any]:
+    return [*problem.arrays.values(), *problem.parameters.values()]
 
 
 class Symgrad(Peer):
@@ -35,7 +37,7 @@ class Symgrad(Peer):
 
     def prepare(self, problem: Problem) -> Runner:
         """Compile and bind."""
-        return Runner(_call(problem), _flat)
+        return Runner(partial(_both(problem.workload), *_arguments(problem)), _flat)
 
 
 class SymgradOut(Peer):
@@ -53,8 +55,10 @@ class SymgradOut(Peer):
     def prepare(self, problem: Problem) -> Runner:
         """Compile and bind."""
         value, *gradient = buffers = problem.buffers()
-        run = partial(_call(problem), out=(value, tuple(gradient)))
-        return Runner(run, in_place(buffers))
+        both, arguments = _both(problem.workload), _arguments(problem)
+        return Runner(
+            partial(both, *arguments, out=(value, tuple(gradient))), in_place(buffers)
+        )
 
 
 class SymgradBound(Peer):
@@ -67,9 +71,8 @@ class SymgradBound(Peer):
 
     def prepare(self, problem: Problem) -> Runner:
         """Compile and bind."""
-        call = _call(problem)
-        bind = partial(call.func.bind, *call.args)
+        both, arguments = _both(problem.workload), _arguments(problem)
         if problem.workload.reduce:
-            return Runner(bind(), _flat)
+            return Runner(both.bind(*arguments), _flat)
         value, *gradient = buffers = problem.buffers()
-        return Runner(bind(out=(value, tuple(gradient))), in_place(buffers))
+        return Runner(both.bind(*arguments, out=(value, tuple(gradient))), in_place(buffers))
