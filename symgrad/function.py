@@ -178,10 +178,11 @@ class Function:
     def bind(self, /, *args: Value, out: Any = None, **kwargs: Value) -> Bound:
         """Return the call with these arguments, for hot loops.
 
-        What can be looked at, is looked at now, once. The bound call takes no arguments: it
-        reads the arrays as they are at that time and writes the results into the same
-        arrays each time, which it returns. Results that are numbers are returned anew, or
-        written into the arrays of `out`. The function is also called once to bind it.
+        The arguments are looked at once, now. The bound call takes none: it reads the arrays
+        as they are at that time, writes the results into the same arrays each time, and
+        returns these. Results that are numbers or stacked, such as a Jacobian, are returned
+        anew, numbers for which `out` has an array are written there. Binding computes the
+        results, too.
 
         Args:
             *args: the arguments in the order of `inputs`.
@@ -190,7 +191,7 @@ class Function:
 
         Raises:
             ArgumentError: as in a call; or an argument is a tensor.
-            ShapeError: as in a call; or the results are stacked, such as a Jacobian.
+            ShapeError: as in a call.
             DTypeError: as in a call.
 
         >>> import symgrad as sg
@@ -301,8 +302,9 @@ class Function:
             and variant.dtype not in known
             and len(self._shortcuts) < _REMEMBERED
         ):
-            known[variant.dtype] = shortcut(*self.compiled(variant), kinds)
-            self._shortcuts[kinds] = known
+            made = shortcut(*self.compiled(variant), kinds)
+            # A new dictionary, since another thread may be reading the old one.
+            self._shortcuts[kinds] = {**known, variant.dtype: made}
 
     def compiled(self, variant: Variant) -> _Compiled:
         """Return the kernel for one kind of arguments, compiled at its first use."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -379,3 +381,31 @@ def test_the_text_depends_on_the_form_only_and_is_the_documented_one():
     for line in shortcuts.__doc__.splitlines():
         if line.startswith("    ") and line.strip():
             assert line.strip() in text
+
+
+def test_shortcuts_are_forgotten_by_pickling_and_shared_by_nobody():
+    f = sg.compile(FORMULA)
+    f(X, Y)
+    again = pickle.loads(pickle.dumps(f))
+    assert again._latest is shortcuts.no_shortcut
+    np.testing.assert_array_equal(again(X, Y), f(X, Y))
+
+
+def test_threads_that_call_one_function_with_different_types():
+    f = sg.compile(FORMULA)
+    want = f(0.5, 2.0), f(X, Y), f(X.astype(np.float32), Y), f(np.ones(3, np.float32), 2)
+
+    fresh = sg.compile(FORMULA)
+
+    def work(_):
+        for _ in range(200):
+            got = (
+                *(fresh(0.5, 2.0), fresh(X, Y)),
+                *(fresh(X.astype(np.float32), Y), fresh(np.ones(3, np.float32), 2)),
+            )
+            for one, other in zip(got, want, strict=True):
+                np.testing.assert_array_equal(one, other)
+        return True
+
+    with ThreadPoolExecutor(4) as executor:
+        assert all(executor.map(work, range(8)))
