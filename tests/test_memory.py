@@ -12,19 +12,19 @@ POINTS = 10**7
 MORE = 64 * 10**6
 
 CHILD = """
-import json, os, resource, sys
+import json, sys
 import numpy as np, symgrad as sg
 
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def kilobytes(key):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(key))
 
 formula, how, points = json.loads(sys.argv[1])
 both = sg.value_and_grad(sg.compile(formula))
 step = 2 if how == "strided" else 1
 few = [np.linspace(0.5, 1.5, 2000)[::step] for _ in both.inputs]
 both(*few)
-before = resident()
+before = kilobytes("VmRSS") * 1024
 arguments = [np.empty(points * step)[::step] for _ in both.inputs]
 for k, argument in enumerate(arguments):
     argument.base.fill(0.5 + k) if step > 1 else argument.fill(0.5 + k)
@@ -32,7 +32,8 @@ inputs = sum(argument.nbytes * step for argument in arguments)
 result = both.bind(*arguments)() if how == "bound" else both(*arguments)
 value, gradient = result
 outputs = sum(part.nbytes for part in (value, *gradient) if part.ndim)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+# Not ru_maxrss, which a process inherits from the one that started it.
+peak = kilobytes("VmHWM") * 1024
 print(peak - before - inputs - outputs)
 """
 
