@@ -262,17 +262,23 @@ def expm1f(x: float) -> float:
     return np.float32(x) if math.fabs(x) < np.float32(1e-9) else value
 
 
-def _logisticf(x: float) -> tuple[float, float]:
-    """Return two factors of 1/(1 + exp(-x)), the second 1.0 or, for small values, 2**-64."""
-    bottom, one = np.float32(-110.0), np.float32(1.0)
+def _decayf(x: float) -> tuple[float, float, bool]:
+    """Return exp(-abs(x)) in two parts, multiplied by 2**64 where the last item says so."""
+    bottom = np.float32(-110.0)
     y = -math.fabs(x)
     y = bottom if y < bottom else y
     n, r, error = _reducedf(y)
-    q = _expm1_tailf(r, error)
+    p = np.float32(r + _expm1_tailf(r, error))
     low = y < np.float32(-80.0)
     s = as_floatf((n + (191 if low else 127)) << 23)
-    e = fmaf(s, r, s)
-    e_low = fmaf(s, q, fmaf(s, r, s - e))
+    e = fmaf(s, p, s)
+    return e, fmaf(s, p, s - e), low
+
+
+def _logisticf(x: float) -> tuple[float, float]:
+    """Return two factors of 1/(1 + exp(-x)), the second 1.0 or, for small values, 2**-64."""
+    one = np.float32(1.0)
+    e, e_low, low = _decayf(x)
     d = np.float32(one + e)
     d_low = np.float32(np.float32(np.float32(one - d) + e) + e_low)
     negative = x < np.float32(0.0)
@@ -301,15 +307,8 @@ def siluf(x: float) -> float:
 
 def softplusf(x: float) -> float:
     """Return log(1 + exp(x)), a float32 number; below 0.9 ULP."""
-    bottom, one, zero = np.float32(-106.0), np.float32(1.0), np.float32(0.0)
-    y = -math.fabs(x)
-    y = bottom if y < bottom else y
-    n, r, error = _reducedf(y)
-    p = np.float32(r + _expm1_tailf(r, error))
-    low = y < np.float32(-80.0)
-    s = as_floatf((n + (191 if low else 127)) << 23)
-    e = fmaf(s, p, s)
-    e_rest = fmaf(s, p, s - e)
+    one, zero = np.float32(1.0), np.float32(0.0)
+    e, e_rest, low = _decayf(x)
     half = np.float32(0.5)
     large = e > half
     f = np.float32(np.float32(e - one) * half) if large else e
