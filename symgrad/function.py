@@ -343,7 +343,7 @@ class Function:
             *wrt: inputs or steps, one for each order: ``("x", "y")`` is d2/dx dy.
             output: which output to differentiate, when there are several.
             inline: write the steps out in terms of the inputs.
-            arrays: in a formula with sum or mean, the inputs that are arrays; the
+            arrays: in a formula with reductions, the inputs that are arrays; the
                 derivative by an array is the one by its element at a point, the derivative
                 by a number a sum over all points. None takes all inputs for arrays.
 

@@ -44,7 +44,7 @@ RARE = ("besselj0", "besselj1", "gamma", "lgamma", "digamma", "polygamma", "sinc
 UNARY = [
     name
     for name, row in FUNCTIONS.items()
-    if row.callable and row.arity == (1, 1) and name not in (*RARE, "sum", "mean")
+    if row.callable and row.arity == (1, 1) and not row.reduction and name not in RARE
 ]
 BINARY = ["{a} + {b}", "{a} - {b}", "{a}*{b}", "{a}/{b}", "({a} + {b})*({a} - {b})"]
 BINARY += [

@@ -18,6 +18,7 @@ from symgrad.calculus.transform import Gradient
 from symgrad.codegen.python import print_function
 from symgrad.compiler import Variant, build_graph
 from symgrad.errors import SymgradError
+from symgrad.language.functions import REDUCTIONS
 from symgrad.language.parse import parse
 from symgrad.language.program import Program
 
@@ -73,7 +74,7 @@ def assert_close(got: float, expected: float, scale: float) -> None:
 
 
 def has_reductions(program: Program) -> bool:
-    return any(code.op in ("sum", "mean") for code in program.instructions)
+    return any(code.op in REDUCTIONS for code in program.instructions)
 
 
 @pytest.mark.parametrize("formula", LEGITIMATE, ids=lambda formula: formula.id)

@@ -1,20 +1,24 @@
 """Reference values in many digits, independent of everything that makes kernels.
 
-A Program is evaluated instruction by instruction with mpmath's own functions, and its
-derivatives are numerical ones of that evaluation. Nothing of the Graph, the rules, the
-sweeps or the printer takes part, so agreement with a kernel is evidence.
+A Program is evaluated instruction by instruction with mpmath's own functions, over arrays
+point by point, and its derivatives are numerical ones of that evaluation. Nothing of the
+Graph, the rules, the sweeps or the printer takes part, so agreement with a kernel is
+evidence.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import mpmath
+import numpy as np
 
 from ..errors import ArgumentError
+from ..language.functions import REDUCTIONS
 from ..language.program import Instruction, Number, Program
 
 __all__ = ["DIGITS", "derivative", "value"]
@@ -22,7 +26,7 @@ __all__ = ["DIGITS", "derivative", "value"]
 #: Decimal digits of the computation.
 DIGITS = 50
 
-Real = Any  # mpmath.mpf; the package has no types
+Real = Any  # mpmath.mpf, or an array of them; the package has no types
 
 
 def value(
@@ -35,9 +39,11 @@ def value(
 ) -> Real:
     """Return an output at a point as an mpmath number; NaN outside the real domain.
 
+    Where an input is an array, so is an output that varies with it.
+
     Args:
         program: the formula.
-        point: a number for every input; floats are taken exactly.
+        point: a number or an array for every input; floats are taken exactly.
         output: name of an output or step; the first output if None.
         fixed: values to put in the place of named steps.
         digits: decimal digits of the computation.
@@ -45,6 +51,8 @@ def value(
     >>> from symgrad.language.parse import parse
     >>> print(mpmath.nstr(value(parse("sqrt(x)"), {"x": 2.0}), 20))
     1.4142135623730950488
+    >>> print(value(parse("prod(x) + max(x)"), {"x": [2.0, 3.0, 5.0]}))
+    35.0
     """
     with mpmath.workdps(digits):
         values = _run(program, point, fixed or {})
@@ -59,11 +67,14 @@ def value(
 def derivative(
     program: Program,
     point: Mapping[str, Any],
-    *wrt: str,
+    *wrt: str | tuple[str, int],
     output: str | None = None,
     digits: int = DIGITS,
 ) -> Real:
     """Return a derivative at a point, by inputs or named steps, one name for each order.
+
+    An element of an array is a pair of the name and the place in the flat array; the output
+    must be a number.
 
     It is mpmath's numerical derivative with steps in proportion to the point, and has at
     least half of `digits` correct wherever the function is smooth and changes by a good
@@ -79,7 +90,9 @@ def derivative(
     with mpmath.workdps(digits):
         start = []
         for name in names:
-            if name in program.inputs:
+            if isinstance(name, tuple):
+                start.append(_number(point[name[0]]).flat[name[1]])
+            elif name in program.inputs:
                 start.append(_number(point[name]))
             else:
                 start.append(value(program, point, output=name, digits=digits))
@@ -87,9 +100,15 @@ def derivative(
         # A variable s*(1 + t), or t where it starts at 0, for a step that fits its size.
         def along(*parts: Real) -> Real:
             arguments = [s * (1 + t) if s else t for s, t in zip(start, parts, strict=True)]
-            moved = dict(zip(names, arguments, strict=True))
-            shifted = {name: moved.get(name, point[name]) for name in program.inputs}
-            return value(program, shifted, output=output, fixed=moved, digits=mpmath.mp.dps)
+            fixed: dict[str, Real] = {}
+            shifted = dict(point)
+            for name, argument in zip(names, arguments, strict=True):
+                if isinstance(name, str):
+                    fixed[name] = shifted[name] = argument
+                else:
+                    shifted[name[0]] = array = _number(shifted[name[0]])
+                    array.flat[name[1]] = argument
+            return value(program, shifted, output=output, fixed=fixed, digits=mpmath.mp.dps)
 
         scaled = mpmath.diff(along, (0,) * len(start), orders)
         for s, order in zip(start, orders, strict=True):
@@ -98,9 +117,12 @@ def derivative(
 
 
 def _number(x: Any) -> Real:
+    """Return a number, or every number of a new array, in the working precision."""
+    if isinstance(x, np.ndarray | list):
+        return _pointwise(_number, np.array(x, dtype=object))
     if isinstance(x, Fraction):
         return mpmath.mpf(x.numerator) / x.denominator
-    return mpmath.mpf(x)
+    return mpmath.mpf(float(x) if isinstance(x, np.generic) else x)
 
 
 def _run(program: Program, point: Mapping[str, Any], fixed: Mapping[str, Any]) -> list[Real]:
@@ -128,8 +150,25 @@ def _evaluate(
         return {"pi": +mpmath.pi, "e": +mpmath.e, "inf": mpmath.inf, "nan": mpmath.nan}[
             str(payload)
         ]
+    if code.op in REDUCTIONS:
+        every = np.broadcast_arrays(
+            *(np.asarray(operand, dtype=object) for operand in operands)
+        )
+        return _call(code.op, *([*points.flat] for points in every))
+    if any(isinstance(operand, np.ndarray) for operand in operands):
+        return _pointwise(partial(_call, code.op), *operands)
+    return _call(code.op, *operands)
+
+
+def _pointwise(f: Callable[..., Any], *operands: Any) -> Any:
+    """Return an array of what a function gives for the elements of arrays."""
+    with np.errstate(all="ignore"):
+        return np.frompyfunc(f, len(operands), 1)(*operands)
+
+
+def _call(op: str, *operands: Any) -> Real:
     try:
-        return _real(FUNCTIONS[code.op](*operands))
+        return _real(FUNCTIONS[op](*operands))
     except (ZeroDivisionError, ValueError, OverflowError, mpmath.libmp.NoConvergence):
         return mpmath.nan
 
@@ -207,6 +246,23 @@ def _extremum(choose: Callable[..., Real]) -> Callable[..., Real]:
     return pick
 
 
+def _mean(points: Sequence[Real]) -> Real:
+    return mpmath.fsum(points) / len(points)
+
+
+def _variance(points: Sequence[Real]) -> Real:
+    mean = _mean(points)
+    return _mean([(x - mean) ** 2 for x in points])
+
+
+def _log_sum_exp(points: Sequence[Real]) -> Real:
+    return mpmath.log(mpmath.fsum(map(mpmath.exp, points)))
+
+
+def _dot(points: Sequence[Real], others: Sequence[Real]) -> Real:
+    return mpmath.fsum(x * y for x, y in zip(points, others, strict=True))
+
+
 def _clip(x: Real, low: Real, high: Real) -> Real:
     return FUNCTIONS["min"](FUNCTIONS["max"](x, low), high)
 
@@ -237,8 +293,17 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "or": _logic(lambda x, y: x or y),
     "not": _logic(operator.not_),
     "where": _where,
-    "sum": lambda x: x,
-    "mean": lambda x: x,
+    "sum": mpmath.fsum,
+    "mean": _mean,
+    "prod": mpmath.fprod,
+    "amax": lambda points: FUNCTIONS["max"](*points) if points else -mpmath.inf,
+    "amin": lambda points: FUNCTIONS["min"](*points) if points else mpmath.inf,
+    "dot": _dot,
+    "norm": lambda points: mpmath.sqrt(_dot(points, points)),
+    "var": _variance,
+    "std": lambda points: mpmath.sqrt(_variance(points)),
+    "logsumexp": _log_sum_exp,
+    "root": mpmath.sqrt,
     **{
         name: getattr(mpmath, name)
         for name in [

@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Literal
 
-from ..language.functions import FUNCTIONS, Function
+from ..language.functions import FUNCTIONS, REDUCTIONS, Function
 from ..language.parse import parse
 from ..language.program import Program
 from .derived import DERIVED
@@ -67,7 +67,7 @@ def derive(row: Function) -> tuple[str, ...]:
 
 def underived() -> tuple[str, ...]:
     """Return the names of the rows whose derivatives SymPy provides."""
-    native = {"where", "sum", "mean", "clip"}
+    native = {"where", "clip", *REDUCTIONS}
     return tuple(
         row.name
         for row in FUNCTIONS.values()

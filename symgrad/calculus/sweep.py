@@ -11,8 +11,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 from ..graph.algebra import exact
 from ..graph.lower import instantiate
-from ..graph.node import BOOLEAN, Builder, Node, ancestors
+from ..graph.node import STILL, Builder, Node, ancestors
 from .guarded import Guarded, combine, scale, select
+from .points import total, weight
 from .rules import Style, partial
 
 __all__ = ["adjoints", "closed_form", "tangents"]
@@ -70,7 +71,7 @@ def adjoints(
         for operand, contribution in _pull_back(b, node, term, active, style):
             surplus = node.axes & ~operand.axes
             if surplus and not pointwise:
-                contribution = Guarded((), b.reduce(select(b, contribution), surplus))
+                contribution = _over(b, contribution, surplus, style)
             terms.setdefault(operand, []).append(contribution)
     b.statement, b.span = statement, None
     zero = b.number(0)
@@ -87,7 +88,7 @@ def _dependent(
         if node in active or node in barrier:
             continue
         for operand in node.operands:
-            if operand in active and node.op not in BOOLEAN:
+            if operand in active and node.op not in STILL:
                 active.add(node)
                 break
     return active
@@ -98,8 +99,11 @@ def _pull_back(
 ) -> list[tuple[Node, Guarded]]:
     """Return what the adjoint of a node contributes to each of its operands."""
     op, operands = node.op, node.operands
-    if op in ("step", "broadcast", "reduce"):
+    if op in ("step", "broadcast"):
         return [(operands[0], term)]
+    if op == "reduce":
+        contribution = scale(b, term, weight(b, node, style))
+        return [] if contribution is None else [(operands[0], contribution)]
     if op == "where":
         condition, yes, no = operands
         sides = ((yes, condition), (no, b.apply("not", condition)))
@@ -138,6 +142,16 @@ def _pull_back_quotient(
     return contributions
 
 
+def _over(b: Builder, term: Guarded, mask: int, style: Style) -> Guarded:
+    """Return the sum of a derivative over axes; a guard without these axes still guards."""
+    outer = 0
+    while outer < len(term.guard) and not term.guard[outer].axes & mask:
+        outer += 1
+    value = select(b, Guarded(term.guard[outer:], term.value))
+    summed = total(b, value, mask) if style == "kernel" else b.reduce(value, mask)
+    return Guarded(term.guard[:outer], summed)
+
+
 def tangents(
     b: Builder,
     seeds: Mapping[Node, Node],
@@ -156,7 +170,7 @@ def tangents(
     found: dict[Node, Guarded] = {node: Guarded((), seed) for node, seed in seeds.items()}
     statement = b.statement
     for node in ancestors(outputs):
-        if node in found or node.op in BOOLEAN:
+        if node in found or node.op in STILL:
             continue
         b.statement, b.span = node.statement, node.span
         term = combine(b, _push_forward(b, node, found, style))
@@ -177,9 +191,9 @@ def _push_forward(
     if op == "reduce":
         if operands[0] not in found:
             return []
-        return [
-            Guarded((), b.reduce(select(b, found[operands[0]]), operands[0].axes & ~node.axes))
-        ]
+        term = scale(b, found[operands[0]], weight(b, node, style))
+        mask = operands[0].axes & ~node.axes
+        return [] if term is None else [_over(b, term, mask, style)]
     if op == "where":
         condition, yes, no = operands
         sides = ((yes, condition), (no, b.apply("not", condition)))

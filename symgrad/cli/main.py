@@ -78,7 +78,7 @@ wrt_option = click.option(
 @click.option(
     "--arrays",
     metavar="NAMES",
-    help="In a formula with sum or mean: the inputs that are arrays; all by default.",
+    help="In a formula with reductions: the inputs that are arrays; all by default.",
 )
 @click.option("--inline", is_flag=True, help="Write steps out in terms of the inputs.")
 def diff(
@@ -93,7 +93,7 @@ def diff(
     """Print derivatives in closed form.
 
     One name prints the bare expression; several print a line for each. With --at, the
-    value at that point follows. In a formula with sum or mean, the derivative by an array
+    value at that point follows. In a formula with reductions, the derivative by an array
     is the one by its element at a point; --arrays tells which inputs are arrays.
     """
     from . import derivatives

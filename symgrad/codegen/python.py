@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from .. import vmath
 from ..graph.algebra import exact
-from ..graph.node import BOOLEAN, Graph, Node
+from ..graph.node import BOOLEAN, NEUTRAL, Graph, Node
 from ..language.functions import FUNCTIONS
 from ..language.program import Number
 from .names import Names
@@ -43,6 +43,16 @@ _LINE = 92
 _UNROLLED = 4
 #: How many points are summed before their sum goes to the total.
 _BLOCK = 256
+#: How points are combined in a loop, by primitives that vectorise, and their subtotals.
+_COMBINE: Mapping[str, str] = {
+    "sum": "plus",
+    "prod": "times",
+    "max": "larger",
+    "min": "smaller",
+}
+_JOIN: Mapping[str, str] = {"sum": "+=", "prod": "*="}
+#: Operations that print as their operand.
+_SILENT = frozenset({"broadcast", "shift"})
 #: How many calls of a function of two operands that takes more are written in one line.
 _NESTED = 4
 #: Whole exponents beyond this are passed as floating-point numbers.
@@ -126,6 +136,8 @@ class _Printer:
     aliases: dict[str, str] = field(default_factory=dict)
     #: Names that tell that a condition compares no NaN.
     ordered: dict[Node, str] = field(default_factory=dict)
+    #: Sums that are collected in float32 for a block.
+    narrow: set[Node] = field(default_factory=set)
     #: The array that hands values on from strip to strip.
     kept: str = ""
     extents: dict[int, str] = field(default_factory=dict)
@@ -227,11 +239,12 @@ class _Printer:
             for name, output in arrays:
                 if output is node:
                     self.arrays[node] = outputs[name]
-                    self._line(f"{outputs[name]}[:] = 0.0")
+                    self._line(f"{outputs[name]}[:] = {self._neutral(node)}")
                     break
             else:
                 self.arrays[node] = self.names.fresh("total")
-                self._line(f"{self.arrays[node]} = np.zeros({size})")
+                fill = "" if node.payload == "sum" else f" + {self._neutral(node)}"
+                self._line(f"{self.arrays[node]} = np.zeros({size}){fill}")
 
     def _sizes(self, mask: int) -> list[str]:
         return [name for axis, name in self.extents.items() if mask >> axis & 1]
@@ -246,7 +259,9 @@ class _Printer:
                 wish = self.names.fresh(name)
                 self._line(f"{wish} = {text.code}")
                 text = self.known[node] = Text(wish)
-            texts.append(text.code)
+            # What sums have led to is a double; beyond float32 it is infinite, silently.
+            wide = self.dtype == "float32" and node.phase > 0
+            texts.append(f"np.float32({text.code})" if wide else text.code)
         return texts
 
     def _section(self, section: Section, outputs: dict[str, str]) -> None:
@@ -288,10 +303,11 @@ class _Printer:
         for node in totals:
             if not node.axes:
                 name = self.names.fresh("total")
-                self._line(f"{name} = 0.0")
+                self._line(f"{name} = {self._neutral(node)}")
                 outer[node] = Text(name)
         taken = self.names.mark()
         indent = self.indent
+        self._narrow(nest)
         strips = cut(nest, self._cost) if len(nest.axes) == 1 else []
         near = any(map(self._calls_near_functions, strips))
         if near or len(strips) > 1 or (strips and totals):
@@ -305,6 +321,20 @@ class _Printer:
         self.known = outer
         self.ordered = ordered
         self.names.release(taken)
+
+    def _narrow(self, nest: Nest) -> None:
+        """Give float32 loops what sums, which are doubles, have led to as float32."""
+        if self.dtype == "float64":
+            return
+        users = [node for level in nest.bodies for node in level]
+        used = [operand for node in users for operand in node.operands]
+        used += [node.operands[0] for level in nest.totals for node in level]
+        used += [node for level in nest.stores for _, node in level]
+        for node in dict.fromkeys(map(_source, used)):
+            if node.phase and not node.axes and node.op not in BOOLEAN:
+                name = self.names.fresh("t")
+                self._line(f"{name} = np.float32({self._expression(node).code})")
+                self.known[node] = Text(name)
 
     def _cost(self, node: Node) -> int:
         """Return how many operations the function of a node takes, 0 for other nodes."""
@@ -344,23 +374,26 @@ class _Printer:
         self.indent += 1
         self._line(f"{size} = min({_BLOCK}, {extent} - {start})")
         parts = {node: self.names.fresh("part") for node in nest.totals[0]}
+        if self.dtype == "float32":
+            self.narrow = {node for node in parts if node.payload == "sum"}
         for node, part in parts.items():
-            self._line(f"{part} = {self._zero()}")
+            self._line(f"{part} = {self._neutral(node)}")
             self.known[node] = Text(part)
         for strip in strips:
             known, ordered, taken = dict(self.known), dict(self.ordered), self.names.mark()
             loop = partial(self._strip, strip, nest.axes[0], start, size, place, outputs)
             if self._calls_near_functions(strip):
-                self._nearly(loop, [parts[total] for total in strip.totals])
+                self._nearly(loop, {total: parts[total] for total in strip.totals})
             else:
                 loop()
             self.known, self.ordered = known, ordered
             self.names.release(taken)
         for node, part in parts.items():
-            self._line(f"{totals[node].code} += {part}")
+            self._join(node, totals[node].code, part)
+        self.narrow = set()
         self.indent -= 1
 
-    def _nearly(self, loop: Callable[[], None], parts: list[str]) -> None:
+    def _nearly(self, loop: Callable[[], None], parts: Mapping[Node, str]) -> None:
         """Print a loop with the near forms of functions, and with the complete ones.
 
         Functions that have a form without branches for arguments that are not huge are
@@ -376,8 +409,8 @@ class _Printer:
         self.known, self.ordered = known, ordered
         self.names.release(taken)
         self.indent += 1
-        for part in parts:
-            self._line(f"{part} = {self._zero()}")
+        for node, part in parts.items():
+            self._line(f"{part} = {self._neutral(node)}")
         loop()
         self.indent -= 1
 
@@ -443,7 +476,7 @@ class _Printer:
             self._loop(nest, depth + 1, inner, forced, counters, outputs)
             for node in rows:
                 target = self._element(self.arrays[node], node.axes, counters)
-                self._line(f"{target} += {self.known[node].code}")
+                self._join(node, target, self.known[node].code)
         self._roots(nest.totals[depth], nest.stores[depth], counters, outputs)
         self.indent -= 1
 
@@ -455,7 +488,7 @@ class _Printer:
         ]
         for node in rows:
             name = self.names.fresh("row")
-            self._line(f"{name} = 0.0")
+            self._line(f"{name} = {self._neutral(node)}")
             self.known[node] = Text(name)
         return rows
 
@@ -521,10 +554,10 @@ class _Printer:
             total = self.known.get(node)
             if total is None:
                 target = self._element(self.arrays[node], node.axes, counters)
-                self._line(f"{target} += {value}")
+                self._join(node, target, value)
             else:
-                plus = self._primitive("plus" if self.dtype == "float64" else "plusf")
-                self._line(f"{total.code} = {plus}({total.code}, {value})")
+                combine = self._combine(node)
+                self._line(f"{total.code} = {combine}({total.code}, {value})")
         for name, node in stores:
             if _source(node) not in self.known:
                 self._comment(node)
@@ -534,6 +567,33 @@ class _Printer:
             self._line(f"{self.far} |= math.fabs({argument}) > {limit!r}")
         self.limits.clear()
 
+    # Reductions
+
+    def _neutral(self, node: Node) -> str:
+        """Return what a reduction starts from."""
+        value = NEUTRAL[str(node.payload)]
+        if value - value == 0.0:
+            return self._zero() if node in self.narrow else repr(value)
+        return self._typed(Text("math.inf" if value > 0 else "-math.inf")).code
+
+    def _combine(self, node: Node) -> str:
+        """Return the primitive that combines two points.
+
+        Sums and products of float32 are collected in doubles, but for the sum of a block;
+        extrema are exact as they are.
+        """
+        primitive = _COMBINE[str(node.payload)]
+        double = str(node.payload) in _JOIN and node not in self.narrow
+        return self._primitive(primitive if double else self._form(primitive))
+
+    def _join(self, node: Node, target: str, value: str) -> None:
+        """Print the statement that takes a subtotal into a total."""
+        sign = _JOIN.get(str(node.payload))
+        if sign is None:
+            self._line(f"{target} = {self._combine(node)}({target}, {value})")
+        else:
+            self._line(f"{target} {sign} {value}")
+
     # Statements
 
     def _statements(self, nodes: list[Node], forced: set[Node] | None = None) -> None:
@@ -541,7 +601,7 @@ class _Printer:
         for node in nodes:
             if node in self.known or node.op in ("input", "number", "constant", "truth"):
                 continue
-            if node.op == "broadcast":
+            if node.op in _SILENT:
                 continue
             if node in self.bound and not (forced is not None and node in forced):
                 continue
@@ -596,7 +656,7 @@ class _Printer:
         known = self.known.get(node)
         if known is not None:
             return known
-        if node.op == "broadcast":
+        if node.op in _SILENT:
             return self._expression(node.operands[0])
         printer = _PRINTERS.get(node.op)
         text = printer(self, node) if printer is not None else self._call(node)
@@ -753,7 +813,7 @@ def _is_ordered(node: Node) -> bool:
 
 def _source(node: Node) -> Node:
     """Return what a node prints as: a broadcast prints as its operand."""
-    while node.op == "broadcast":
+    while node.op in _SILENT:
         node = node.operands[0]
     return node
 

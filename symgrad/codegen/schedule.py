@@ -14,7 +14,7 @@ over a block, one after the other. What a later strip needs is kept in the cache
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..graph.node import BOOLEAN, Graph, Node, ancestors
@@ -108,38 +108,28 @@ class Schedule:
 def schedule(graph: Graph) -> Schedule:
     """Return the schedule of a Graph."""
     order = graph.nodes()
-    phase = _phases(order)
     scalars = [(name, node) for name, node, _ in graph.outputs if not node.axes]
     arrays = [(name, node) for name, node, _ in graph.outputs if node.axes]
-    sections = [Section() for _ in range(1 + max(phase.values(), default=0))]
+    sections = [Section() for _ in range(1 + max((node.phase for node in order), default=0))]
     for node in order:
         if not node.axes and node.op not in ("reduce", "input"):
-            sections[phase[node]].scalars.append(node)
+            sections[node.phase].scalars.append(node)
     roots: list[dict[int, tuple[list[Node], list[tuple[str, Node]]]]] = [{} for _ in sections]
     for node in order:
         if node.op == "reduce":
             operand = node.operands[0]
-            roots[phase[operand]].setdefault(operand.axes, ([], []))[0].append(node)
+            roots[operand.phase].setdefault(operand.axes, ([], []))[0].append(node)
     summed: set[Node] = set()
     for name, node in arrays:
         if node.op == "reduce" and node not in summed:
             # The first output that is a sum is where the sum is accumulated.
             summed.add(node)
             continue
-        roots[phase[node]].setdefault(node.axes, ([], []))[1].append((name, node))
+        roots[node.phase].setdefault(node.axes, ([], []))[1].append((name, node))
     for section, wanted in zip(sections, roots, strict=True):
         section.nests = _nests(wanted)
     buffers = [node for node in order if node.op == "reduce" and node.axes]
     return Schedule(sections, buffers, scalars, arrays)
-
-
-def _phases(order: Iterable[Node]) -> dict[Node, int]:
-    """Return the section in which every node is first available."""
-    phase: dict[Node, int] = {}
-    for node in order:
-        latest = max((phase[operand] for operand in node.operands), default=0)
-        phase[node] = latest + (node.op == "reduce")
-    return phase
 
 
 def _nests(roots: dict[int, tuple[list[Node], list[tuple[str, Node]]]]) -> list[Nest]:

@@ -382,6 +382,7 @@ IDENTITIES: Mapping[str, Identity] = MappingProxyType(
         "neg": _neg,
         "pow": _pow,
         "sqrt": _sqrt,
+        "root": _sqrt,
         "exp": _exp,
         "log": _log,
         "abs": _abs,

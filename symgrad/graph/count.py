@@ -6,7 +6,9 @@ from .node import Graph, Node, ancestors
 
 __all__ = ["operations", "tree_size"]
 
-_FREE = frozenset({"number", "constant", "truth", "input", "step", "broadcast", "extent"})
+_FREE = frozenset(
+    {"number", "constant", "truth", "input", "step", "broadcast", "extent", "shift"}
+)
 
 
 def operations(graph: Graph) -> int:

@@ -57,7 +57,7 @@ def _value(node: Node, operands: list[Any], point: Mapping[str, float]) -> Any:
         return node.payload
     if op == "input":
         return float(point[str(node.payload)])
-    if op in ("step", "broadcast", "reduce"):
+    if op in ("step", "broadcast", "reduce", "shift"):
         return operands[0]
     if op == "extent":
         return 1.0

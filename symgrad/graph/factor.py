@@ -82,7 +82,8 @@ def _linear(graph: Graph, order: list[Node]) -> set[Node]:
         if node.op in ("add", "sub", "mul", "div", "neg")
     }
     for node in reversed(order):
-        if node.op == "reduce" and not node.axes and node.index >= graph.primal:
+        sums = node.op == "reduce" and node.payload == "sum"
+        if sums and not node.axes and node.index >= graph.primal:
             continue
         if node not in linear:
             linear.difference_update(node.operands)

@@ -109,7 +109,9 @@ def _lift(node: Node, lifted: Mapping[Node, Any], inner: set[Node]) -> Any:
     if op == "where":
         return _piecewise(node, lifted)
     if op == "reduce":
-        return sp.Function("sum")(lifted[node.operands[0]])
+        return sp.Function(str(node.payload))(lifted[node.operands[0]])
+    if op == "shift":
+        return sp.S.Zero
     if op == "extent":
         return sp.Function("count")()
     return FUNCTIONS[op].meaning(sp, *(lifted[operand] for operand in node.operands))

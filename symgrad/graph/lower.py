@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..errors import FormulaError
+from ..language.functions import REDUCTIONS
 from ..language.program import Instruction, Number, Program
 from .algebra import exact
 from .node import Builder, Graph, Node, Output
+from .reductions import COMPOSED
 
 __all__ = ["instantiate", "lower", "symbolic", "varying"]
-
-_REDUCTIONS = frozenset({"sum", "mean"})
 
 
 def lower(
@@ -62,7 +62,7 @@ def varying(program: Program, arrays: Sequence[str] | None = None) -> tuple[int,
     not vary would vanish from sight, so where there is one, the inputs named in `arrays`
     vary over one axis of points, all of them if it is None.
     """
-    if not any(code.op in _REDUCTIONS for code in program.instructions):
+    if not any(code.op in REDUCTIONS for code in program.instructions):
         return (0,) * len(program.inputs)
     return tuple(int(arrays is None or name in arrays) for name in program.inputs)
 
@@ -95,7 +95,7 @@ def _shapes(program: Program, axes: Mapping[str, int]) -> tuple[list[int], list[
         mask, inputs = 0, 0
         if code.op == "input":
             mask, inputs = axes.get(str(code.payload), 0), number[str(code.payload)]
-        elif code.op not in _REDUCTIONS:
+        elif code.op not in REDUCTIONS:
             for operand in code.operands:
                 mask |= spread[operand]
                 inputs |= origin[operand]
@@ -108,7 +108,7 @@ def _reduced(program: Program) -> set[int]:
     """Return the positions whose value contains a reduction."""
     found: set[int] = set()
     for position, code in enumerate(program.instructions):
-        if code.op in _REDUCTIONS or any(operand in found for operand in code.operands):
+        if code.op in REDUCTIONS or any(operand in found for operand in code.operands):
             found.add(position)
     return found
 
@@ -161,11 +161,11 @@ def _translate(
             node = builder.constant(str(code.payload))
         elif op == "step":
             node = builder.step(str(code.payload), operands[0])
-        elif op == "sum":
-            node = builder.reduce(operands[0], spread[code.operands[0]])
-        elif op == "mean":
-            axes = spread[code.operands[0]]
-            node = apply("div", builder.reduce(operands[0], axes), builder.extent(axes))
+        elif op in REDUCTIONS:
+            mask = 0
+            for operand in code.operands:
+                mask |= spread[operand]
+            node = COMPOSED[op](builder, mask, *map(builder.real, operands))
         elif op == "clip":
             node = apply("min", apply("max", operands[0], operands[1]), operands[2])
         elif op in ("polygamma", "sinc_derivative"):

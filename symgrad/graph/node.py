@@ -16,18 +16,23 @@ truth      bool              a condition that is known
 input      name              an argument, varying over its axes
 step       name              the value of a named statement, told apart from an equal one
 broadcast  mask              the operand, spread over more axes
-reduce     mask              the operand, summed over the axes of the mask
+reduce     how to combine    the operand, combined over the axes that the result lacks
 extent     mask              the number of points along the axes of the mask
+shift      none              the operand, on which the result does not depend: it keeps
+                             values in range, has no derivative, and reads as 0
 ========== ================= =========================================================
 
-Axes are bit masks: bit k is set if a value varies over array axis k. A parameter has 0.
+A reduction combines points by "sum", "prod", "max" or "min". Axes are bit masks: bit k is
+set if a value varies over array axis k. A parameter has 0.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ..errors import ArgumentError, Span, suggestion
@@ -35,12 +40,20 @@ from ..language.functions import FUNCTIONS
 from ..language.program import Number
 from . import algebra
 
-__all__ = ["BOOLEAN", "Builder", "Graph", "Node", "Output", "ancestors"]
+__all__ = ["BOOLEAN", "NEUTRAL", "STILL", "Builder", "Graph", "Node", "Output", "ancestors"]
 
 NodePayload = Number | str | int | bool | None
 
 #: Operations whose result is a truth value.
 BOOLEAN = frozenset({row.name for row in FUNCTIONS.values() if row.boolean} | {"truth"})
+
+#: Operations that have no derivative by their operands.
+STILL = BOOLEAN | {"shift"}
+
+#: What every combination of points starts from, and gives where there are no points.
+NEUTRAL: Mapping[str, float] = MappingProxyType(
+    {"sum": 0.0, "prod": 1.0, "max": -math.inf, "min": math.inf}
+)
 
 _LOGIC = frozenset({"and", "or", "not"})
 _COMMUTATIVE = frozenset({"add", "mul", "eq", "ne", "and", "or"})
@@ -55,11 +68,12 @@ class Node:
         payload: what the operation carries besides, see the module's table.
         axes: mask of the array axes that the value varies over.
         index: place in the order of creation, a topological order.
+        phase: how many reductions, each waiting for the one before, it has to wait for.
         statement: position of the user's statement that it was made for, or -1.
         span: the characters of the formula that it was made for, or None.
     """
 
-    __slots__ = ("axes", "index", "op", "operands", "payload", "span", "statement")
+    __slots__ = ("axes", "index", "op", "operands", "payload", "phase", "span", "statement")
 
     def __init__(
         self,
@@ -79,6 +93,7 @@ class Node:
         self.index = index
         self.statement = statement
         self.span = span
+        self.phase: int = max((o.phase for o in operands), default=0) + (op == "reduce")
 
     def __repr__(self) -> str:
         parts = [f"%{operand.index}" for operand in self.operands]
@@ -217,30 +232,43 @@ class Builder:
             return self.number(1)
         return self._intern(("extent", mask), "extent", (), mask, 0)
 
-    def reduce(self, node: Node, mask: int) -> Node:
-        """Return `node` summed over the axes of `mask`.
+    def reduce(self, node: Node, mask: int, combination: str = "sum") -> Node:
+        """Return `node` combined over the axes of `mask`: its sum, prod, max or min.
 
-        Along an axis over which the node does not vary, all terms are equal and the sum is
-        a product with the extent.
+        Along an axis over which the node does not vary, all points are equal: their sum is
+        a product with the extent, their product a power.
         """
         node = self.real(node)
-        factor = self.extent(mask & ~node.axes)
+        repeats = mask & ~node.axes
         mask &= node.axes
         while mask and node.op == "broadcast":
             # The spread-out part of a broadcast is a repetition as well.
-            repeated = int(node.payload or 0) & mask  # type: ignore[arg-type]
-            if not repeated:
+            spread = int(node.payload or 0)  # type: ignore[arg-type]
+            if not spread & mask:
                 break
-            factor = self.apply("mul", factor, self.extent(repeated))
-            rest = int(node.payload or 0) & ~repeated  # type: ignore[arg-type]
-            node = self.broadcast(node.operands[0], rest)
-            mask &= ~repeated
-        if mask:
-            if node.op == "neg":
-                return self.apply("neg", self.reduce(node.operands[0], mask))
-            axes = node.axes & ~mask
-            node = self._intern(("reduce", node, mask), "reduce", (node,), mask, axes)
-        return self.apply("mul", factor, node)
+            repeats |= spread & mask
+            node = self.broadcast(node.operands[0], spread & ~mask)
+            mask &= ~spread
+        if mask and combination == "sum" and node.op == "neg":
+            total = self.apply("neg", self.reduce(node.operands[0], mask))
+        elif mask:
+            key = ("reduce", combination, node, mask)
+            total = self._intern(key, "reduce", (node,), combination, node.axes & ~mask)
+        else:
+            total = node
+        return self._repeated(total, repeats, combination)
+
+    def _repeated(self, node: Node, mask: int, combination: str) -> Node:
+        """Return equal points combined over the axes of `mask`."""
+        count = self.extent(mask)
+        if combination == "sum":
+            return self.apply("mul", count, node)
+        if combination == "prod":
+            return self.apply("pow", node, count)
+        if not mask:
+            return node
+        nothing = self.number(NEUTRAL[combination])
+        return self.apply("where", self.apply("gt", count, self.number(0)), node, nothing)
 
 
 class Output(NamedTuple):

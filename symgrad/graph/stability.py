@@ -51,6 +51,11 @@ def _literal_difference(b: Builder, bound: Bindings) -> bool:
     return difference is not None and difference != 0
 
 
+def _shifted(_: Builder, bound: Bindings) -> bool:
+    """Tell whether z only keeps exp(x - z) in range, as in a logsumexp."""
+    return bound["z"].op == "shift"
+
+
 #: All rules; of two that match, the first is taken.
 RULES: tuple[Rule, ...] = (
     Rule("log(1 + exp(x))", "softplus(x)", "overflows at 800, 0 at -50"),
@@ -61,6 +66,8 @@ RULES: tuple[Rule, ...] = (
         ((-700.0, 0.0),),
     ),
     Rule("log(exp(x) + exp(y))", "logaddexp(x, y)", "overflows at 800", ((-1e3, 1e3),) * 2),
+    Rule("exp(x - (log(y) + z))", "exp(x - z)/y",
+         "softmax loses as many digits as logsumexp has before the point", when=_shifted),
     Rule("log(cosh(x))",
          "where(abs(x) < 1, log1p(2*sinh(x/2)**2), abs(x) + log1p(exp(-2*abs(x))) - log(2))",
          "overflows at 800, cancels near 0"),
@@ -141,7 +148,8 @@ def rebuilt(b: Builder, node: Node, new: Mapping[Node, Node]) -> Node:
     if node.op == "broadcast":
         return b.broadcast(operands[0], node.axes)
     if node.op == "reduce":
-        return b.reduce(operands[0], node.operands[0].axes & ~node.axes)
+        mask = node.operands[0].axes & ~node.axes
+        return b.reduce(operands[0], mask, str(node.payload))
     return b.apply(node.op, *operands)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import sympy as sp
 
 from ..errors import UnsupportedError
-from .functions import FUNCTIONS, NAMES
+from .functions import FUNCTIONS, called
 from .program import Program, Writer
 
 __all__ = ["read"]
@@ -194,7 +194,7 @@ class _Reader:
             return special(self, node)
         name = _CLASSES.get(kind)
         if name is None and isinstance(node, sp.core.function.AppliedUndef):
-            name = NAMES.get(kind)
+            name = called(kind, len(node.args))
         if name is None:
             _refuse(node)
         _check_arity(node, str(name))

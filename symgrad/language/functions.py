@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["FUNCTIONS", "NAMES", "Function", "Partials", "call_names", "function"]
+__all__ = [
+    "FUNCTIONS",
+    "NAMES",
+    "REDUCTIONS",
+    "Function",
+    "Partials",
+    "call_names",
+    "called",
+    "function",
+]
 
 #: The partial derivatives of an operation, one formula for each operand. The operands are
 #: called ``x`` and ``y``, or ``x0``, ``x1``, ... when there are more than two.
@@ -42,6 +51,7 @@ class Function:
         kink: the value of the derivative where it does not exist, and other conventions.
         callable: False for operators that cannot be called by name in a formula.
         boolean: True if the result is a truth value.
+        reduction: True if the result is one number for all points of the operands.
     """
 
     name: str
@@ -57,6 +67,7 @@ class Function:
     kink: str = ""
     callable: bool = True
     boolean: bool = False
+    reduction: bool = False
 
 
 def _unary(name: str, sympy: str | None = None, **columns: Any) -> Function:
@@ -84,6 +95,15 @@ def _operator(
 
 def _relation(name: str, sympy: str) -> Function:
     return _operator(name, lambda sp, x, y: getattr(sp, sympy)(x, y), sympy=sympy, boolean=True)
+
+
+def _reduction(
+    name: str, arity: int = 1, *, reads: str | None = None, **columns: Any
+) -> Function:
+    """Return a row for a reduction over all points, called `reads` by SymPy."""
+    spelling = reads or name
+    meaning = lambda sp, *xs: sp.Function(spelling)(*xs)  # noqa: E731
+    return Function(name, (arity, arity), meaning, reduction=True, **columns)
 
 
 def _extremum(name: str, sympy: str, sign: str, alias: str) -> Function:
@@ -120,6 +140,7 @@ def _extremum(name: str, sympy: str, sign: str, alias: str) -> Function:
 
 
 _FLAT = "0"
+_TIES = "ties share equally; NaN at any point gives NaN"
 _STEP_WHY = "SymPy leaves Derivative(...) or DiracDelta; the function is flat between its steps"
 
 _ROWS: tuple[Function, ...] = (
@@ -171,8 +192,16 @@ _ROWS: tuple[Function, ...] = (
         "a NaN in the condition gives NaN",
     ),
     # Reductions over all points.
-    Function("sum", (1, 1), lambda sp, x: sp.Function("sum")(x)),
-    Function("mean", (1, 1), lambda sp, x: sp.Function("mean")(x)),
+    _reduction("sum", kink="0 of no points"),
+    _reduction("mean", kink="NaN of no points"),
+    _reduction("prod", kink="1 of no points; the derivative is right with zeros, too"),
+    _reduction("amax", reads="max", kink=f"-inf of no points; {_TIES}"),
+    _reduction("amin", reads="min", kink=f"inf of no points; {_TIES}"),
+    _reduction("logsumexp", kink="-inf of no points; log(sum(exp(x))) without overflow"),
+    _reduction("dot", 2, kink="sum(x*y), 0 of no points"),
+    _reduction("norm", kink="sqrt(sum(x**2)); derivative 0 where all x are 0"),
+    _reduction("var", kink="mean((x - mean(x))**2), NaN of no points"),
+    _reduction("std", kink="sqrt(var(x)); derivative 0 where all x are equal"),
     # Trigonometric functions; angles in radians.
     _unary("sin"),
     _unary("cos"),
@@ -278,6 +307,17 @@ _ROWS: tuple[Function, ...] = (
         textbook=("1/(2*sqrt(x))",),
         domain="x >= 0",
         kink="inf at 0",
+    ),
+    _operator(
+        "root",
+        lambda sp, x: sp.sqrt(x),
+        arity=1,
+        kernel="sqrt",
+        partials=("where(x == 0, 0, 0.5/sqrt(x))",),
+        why="the length of a vector has derivative 0 (the least subgradient) at the origin",
+        textbook=("1/(2*sqrt(x))",),
+        domain="x >= 0, a sum of squares",
+        kink="0 at 0",
     ),
     _defined(
         "cbrt",
@@ -515,6 +555,21 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType({row.name: row for row in _
 NAMES: Mapping[str, str] = MappingProxyType(
     {name: row.name for row in _ROWS if row.callable for name in (row.name, *row.aliases)}
 )
+
+#: Canonical names of the reductions over all points.
+REDUCTIONS = frozenset(row.name for row in _ROWS if row.reduction)
+
+#: What a function of several operands means when it is called with one.
+_ALONE = MappingProxyType({"max": "amax", "min": "amin"})
+
+
+def called(name: str, count: int) -> str | None:
+    """Return the canonical name of what is called by a name with `count` operands.
+
+    >>> called("max", 1), called("max", 2), called("maximum", 1), called("lg", 1)
+    ('amax', 'max', 'max', None)
+    """
+    return _ALONE.get(name) if count == 1 and name in _ALONE else NAMES.get(name)
 
 
 def function(op: str) -> Function:

@@ -41,7 +41,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from ..errors import FormulaError, Span, SymgradError, UnsupportedError, suggestion
-from .functions import FUNCTIONS, NAMES
+from .functions import FUNCTIONS, NAMES, called
 from .program import CONSTANTS, Number, Program, Writer
 from .tokens import (
     DEFAULT_LIMITS,
@@ -117,6 +117,12 @@ _CONSTANTS = {**{name: name for name in CONSTANTS}, "π": "pi"}
 _ARITY_HINTS = {
     "sum": "it adds up all points; write a + b to add two numbers",
     "mean": "it averages all points; write (a + b)/2 for two numbers",
+    "prod": "it multiplies all points; write a*b for two numbers",
+    "amax": "it is over all points; write max(a, b) for two numbers",
+    "amin": "it is over all points; write min(a, b) for two numbers",
+    "norm": "it is the length over all points; write hypot(a, b) for two numbers",
+    "logsumexp": "it is over all points; write logaddexp(a, b) for two numbers",
+    "dot": "it is sum(a*b) over all points",
     "log": "write log(x)/log(b) for another base",
     "atan": "write atan2(y, x) for the angle of a point",
     "round": "write round(x*100)/100 for two decimals",
@@ -785,7 +791,7 @@ class _Expression:
             return
         arguments = tuple(value.position for value in self.values[entry.base :])
         del self.values[entry.base :]
-        op = NAMES[entry.call.text]
+        op = called(entry.call.text, len(arguments)) or entry.call.text
         self._check_arity(op, len(arguments), entry.call, token)
         self._push((op,), arguments, entry.start, token.end)
 
@@ -814,6 +820,8 @@ class _Expression:
         least, most = FUNCTIONS[op].arity
         if count >= least and (most is None or count <= most):
             return
+        if called(call.text, 1) != op:
+            least = 1
         number = f"{least}" if least == most else f"at least {least}"
         plural = "" if number == "1" else "s"
         raise self.source.error(

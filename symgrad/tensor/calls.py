@@ -14,6 +14,7 @@ import numpy as np
 from ..calculus.transform import Gradient, Pullback
 from ..errors import UnsupportedError
 from ..function import Function
+from ..language.functions import REDUCTIONS
 from ..language.program import Number, Program
 from ..runtime import arrays
 from .evaluate import evaluate
@@ -111,7 +112,7 @@ def _shapes(function: Function, shapes: Sequence[Shape]) -> list[tuple[int, ...]
     reduced: list[bool] = []
     for code in program.instructions:
         shape: Shape = given[str(code.payload)] if code.op == "input" else ()
-        total = code.op in ("sum", "mean")
+        total = code.op in REDUCTIONS
         for operand in code.operands:
             shape = () if total else broadcast(shape, known[operand])
         known.append(shape)

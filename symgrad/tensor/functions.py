@@ -10,11 +10,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ArgumentError, DTypeError
-from ..language.functions import FUNCTIONS, NAMES
+from ..errors import ArgumentError, DTypeError, UnsupportedError
+from ..language.functions import FUNCTIONS, NAMES, REDUCTIONS, called
 from ..runtime import arrays
 from .record import Code, forward
-from .tensor import Tensor, apply, operand
+from .tensor import Tensor, apply, operand, reduced
 from .tensor import power as record_power
 
 __all__ = ["apply_function"]
@@ -26,12 +26,13 @@ nan = math.nan
 
 #: Functions whose first operand is a whole number that belongs to the formula.
 _ORDERED = frozenset({"polygamma", "sinc_derivative"})
-_REDUCTIONS = frozenset({"sum", "mean"})
+#: Reductions that NumPy divides by the number of elements and PyTorch by one less.
+_AMBIGUOUS = frozenset({"var", "std"})
 
 
 def apply_function(name: str, operands: tuple[Any, ...]) -> Any:
     """Return a function of the table, called by any of its names, of the operands."""
-    op = NAMES.get(name, name)
+    op = called(name, len(operands)) or name
     row = FUNCTIONS.get(op)
     if row is None:
         return NotImplemented
@@ -44,8 +45,13 @@ def apply_function(name: str, operands: tuple[Any, ...]) -> Any:
         literals, operands = (_order(name, operands[0]),), operands[1:]
     if not any(isinstance(value, Tensor) for value in operands):
         return _compute(op, literals, operands)
-    if op in _REDUCTIONS:
-        return getattr(operands[0], op)()
+    if op in _AMBIGUOUS:
+        raise UnsupportedError(
+            f"{op}() of tensors is not what NumPy and PyTorch agree on: "
+            "write ((x - x.mean())**2).mean()"
+        )
+    if op in REDUCTIONS:
+        return reduced(op, tuple([_recorded(value) for value in operands]))
     if op == "pow":
         return record_power(*[_recorded(value) for value in operands])
     if op in ("max", "min"):
@@ -78,7 +84,7 @@ def _named(name: str) -> Callable[..., Any]:
     """Return the function of the table that is called by a name."""
     row = FUNCTIONS[NAMES[name]]
     op = row.name
-    simple = row.arity == (1, 1) and op not in _REDUCTIONS
+    simple = row.arity == (1, 1) and not row.reduction
 
     def function(*operands: Any) -> Any:
         if simple and len(operands) == 1 and type(operands[0]) is Tensor:
@@ -87,7 +93,8 @@ def _named(name: str) -> Callable[..., Any]:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
-        f"Return {row.name} of tensors, arrays or numbers, element by element.\n\n"
+        f"Return {row.name} of tensors, arrays or numbers, "
+        f"{'over all' if row.reduction else 'element by'} element{'s' * row.reduction}.\n\n"
         f"Domain: {row.domain}. At kinks: {row.kink or 'none'}."
     )
     return function

@@ -35,7 +35,7 @@ from .node import (
     promote,
 )
 
-__all__ = ["Tensor", "apply", "operand", "power", "tensor", "wrap"]
+__all__ = ["Tensor", "apply", "operand", "power", "reduced", "tensor", "wrap"]
 
 _DTYPES = (FLOAT64, FLOAT32, INT64, BOOL)
 
@@ -62,6 +62,7 @@ _GRAD_NAMES = {
     "max": "MaximumBackward0",
     "min": "MinimumBackward0",
     "mod": "RemainderBackward1",
+    "norm": "LinalgVectorNormBackward0",
 }
 
 # Where the name tells tensors from numbers: whether the first two operands are tensors.
@@ -158,6 +159,15 @@ def apply(op: str, operands: tuple[Operand, ...]) -> Tensor:
         kinds = (op, type(first) is Node, type(second) is Node)
         node.payload = _GRAD_VARIANTS.get(kinds)
     return wrap(node)
+
+
+def reduced(op: str, operands: tuple[Operand, ...]) -> Tensor:
+    """Record a reduction over all elements of operands that broadcast."""
+    shape: Any = ()
+    for item in operands:
+        if type(item) is Node:
+            shape = broadcast(shape, item.shape)
+    return wrap(record(op, operands, None if shape is None else (), promote(operands)))
 
 
 def wrap(node: Node) -> Tensor:
@@ -678,13 +688,59 @@ class Tensor:
         """Return the mean of all elements."""
         return self._reduced("mean", dim, options)
 
+    def prod(self, dim: Any = None, **options: Any) -> Tensor:
+        """Return the product of all elements."""
+        return self._reduced("prod", dim, options)
+
+    def amax(self, dim: Any = None, **options: Any) -> Tensor:
+        """Return the largest element; elements that share it share its gradient."""
+        return self._reduced("amax", dim, options)
+
+    def amin(self, dim: Any = None, **options: Any) -> Tensor:
+        """Return the smallest element; elements that share it share its gradient."""
+        return self._reduced("amin", dim, options)
+
+    def max(self, dim: Any = None, **options: Any) -> Tensor:
+        """Return the largest element, or with another tensor the larger of each two."""
+        return self._extremum("max", dim, options)
+
+    def min(self, dim: Any = None, **options: Any) -> Tensor:
+        """Return the smallest element, or with another tensor the smaller of each two."""
+        return self._extremum("min", dim, options)
+
+    def logsumexp(self, dim: Any = None, **options: Any) -> Tensor:
+        """Return log(sum(exp(x))) over all elements, without overflow."""
+        return self._reduced("logsumexp", dim, options)
+
+    def norm(self, p: Any = None, dim: Any = None, **options: Any) -> Tensor:
+        """Return the Euclidean length of all elements; its gradient at 0 is 0."""
+        if p not in (None, 2, "fro"):
+            raise UnsupportedError("only the Euclidean norm() exists yet: leave p= out")
+        return self._reduced("norm", dim, options)
+
+    def dot(self, other: Any) -> Tensor:
+        """Return the sum of the products of the elements of two tensors of one shape."""
+        second = operand(other)
+        if type(second) is not Node:
+            raise DTypeError(f"dot() takes a tensor, not {type(other).__name__}")
+        if None not in (self._node.shape, second.shape) and self._node.shape != second.shape:
+            raise ShapeError(
+                f"dot() takes tensors of one shape, not {self._node.shape} and {second.shape}"
+            )
+        return reduced("dot", (self._node, second))
+
     def _reduced(self, op: str, dim: Any, options: dict[str, Any]) -> Tensor:
         # numpy.sum(x) passes axis=None, dtype=None, out=None.
         if dim is not None or any(value is not None for value in options.values()):
             raise UnsupportedError(f"only {op}() over all elements exists yet: leave dim= out")
-        node = self._node
-        shape = None if node.shape is None else ()
-        return wrap(record(op, (node,), shape, promote((node,))))
+        return reduced(op, (self._node,))
+
+    def _extremum(self, op: str, dim: Any, options: dict[str, Any]) -> Tensor:
+        if isinstance(dim, Tensor):
+            return apply(op, (self._node, dim._node))
+        made = self._reduced(f"a{op}", dim, options)
+        made._node.payload = f"{op.capitalize()}Backward1"
+        return made
 
     # In place
 

@@ -98,7 +98,7 @@ def single(name: str) -> str:
     >>> single("exp"), single("gamma")
     ('expf', 'gamma')
     """
-    return f"{name}f" if f"{name}f" in _FUNCTIONS else name
+    return f"{name}f" if f"{name}f" in _KNOWN else name
 
 
 def defined_names(wanted: Iterable[str]) -> tuple[str, ...]:

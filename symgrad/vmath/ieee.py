@@ -142,6 +142,29 @@ def plusf(a: float, b: float) -> float:
     return float32(a + b)
 
 
+def times(a: float, b: float) -> float:
+    """Return a*b."""
+    return a * b
+
+
+def larger(a: float, b: float) -> float:
+    """Return the larger of a and b; NaN if either is NaN, and -0.0 < 0.0."""
+    if a != a or b != b:
+        return nan
+    if a == b:
+        return b if copysign(1.0, a) < 0.0 else a
+    return a if a > b else b
+
+
+def smaller(a: float, b: float) -> float:
+    """Return the smaller of a and b; NaN if either is NaN, and -0.0 < 0.0."""
+    return -larger(-a, -b)
+
+
+largerf = larger
+smallerf = smaller
+
+
 def no_overlap() -> None:
     """Do nothing: the promise is for compilers."""
 

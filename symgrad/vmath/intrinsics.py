@@ -2,8 +2,9 @@
 
 `fma(a, b, c)` is a*b + c rounded once; `as_int(x)` and `as_float(n)` move the bits of a double
 to and from a 64-bit integer. With them elementary functions can be written without branches,
-so that LLVM vectorises the loops that call them. `plus(a, b)` is a sum that may be reordered,
-`no_overlap()` a promise about the arrays of a kernel, `wide_vectors()` a wish for its loops.
+so that LLVM vectorises the loops that call them. Chains of `plus`, `times`, `larger`, `smaller`
+of two numbers may be taken in any order; `no_overlap()` is a promise about the arrays of a
+kernel, `wide_vectors()` a wish for its loops.
 Plain Python runs the namesakes in `symgrad.vmath.ieee`.
 """
 
@@ -42,14 +43,32 @@ def {name}(context, a, b, c):
 '''
 
 
-def _reordered(name: str, kind: str) -> str:
+def _reordered(name: str, sign: str, instruction: str, kind: str) -> str:
     return f'''\
 @numba.extending.intrinsic
 def {name}(context, a, b):
-    """Return a + b; a chain of such sums may be taken in any order, so it is vectorised."""
+    """Return a {sign} b; a chain of these may be taken in any order, so it is vectorised."""
 
     def generate(target, builder, signature, arguments):
-        return builder.fadd(*arguments, flags=("reassoc",))
+        return builder.{instruction}(*arguments, flags=("reassoc",))
+
+    return numba.{kind}(numba.{kind}, numba.{kind}), generate
+'''
+
+
+def _extremum(name: str, meaning: str, instruction: str, kind: str) -> str:
+    return f'''\
+@numba.extending.intrinsic
+def {name}(context, a, b):
+    """Return the {meaning} of two {kind}; NaN if either is NaN, and -0.0 < 0.0."""
+
+    def generate(target, builder, signature, arguments):
+        from llvmlite import ir
+
+        kind = arguments[0].type
+        declared = ir.FunctionType(kind, [kind, kind])
+        called = builder.module.declare_intrinsic("llvm.{instruction}", [kind], declared)
+        return builder.call(called, arguments)
 
     return numba.{kind}(numba.{kind}, numba.{kind}), generate
 '''
@@ -99,9 +118,14 @@ INTRINSICS: Mapping[str, str] = MappingProxyType(
         "as_intf": _bit_cast("as_intf", "float32", "int32"),
         "fma": _fused("fma", "float64"),
         "fmaf": _fused("fmaf", "float32"),
+        "larger": _extremum("larger", "larger", "maximum", "float64"),
+        "largerf": _extremum("largerf", "larger", "maximum", "float32"),
         "no_overlap": _NO_OVERLAP,
-        "plus": _reordered("plus", "float64"),
-        "plusf": _reordered("plusf", "float32"),
+        "plus": _reordered("plus", "+", "fadd", "float64"),
+        "plusf": _reordered("plusf", "+", "fadd", "float32"),
+        "smaller": _extremum("smaller", "smaller", "minimum", "float64"),
+        "smallerf": _extremum("smallerf", "smaller", "minimum", "float32"),
+        "times": _reordered("times", "*", "fmul", "float64"),
         "wide_vectors": _WIDE_VECTORS,
     }
 )

@@ -136,7 +136,10 @@ REDUCTIONS = [
     "sum(x*y)", "sum(x)*y + a", "mean(x*y)/a", "x - mean(x)", "exp(x)/sum(exp(x))",
     "m = mean(x); v = mean((x - m)**2); (x - m)/sqrt(v) + y", "sum(x*sum(y*x))",
     "sum(a*x + 1)", "mean(a)", "sum(x)/sum(y) + x*y", "sum(where(x > 0.5, x, y))",
-    "sum(-x*y) - x", "max(x, sum(y))", "sum(x > y)",
+    "sum(-x*y) - x", "max(x, sum(y))", "sum(x > y)", "sum(-x + y - y)", "prod(x*y)",
+    "prod(a)*x", "max(x*y) - min(y)", "min(a + x - x)", "x - logsumexp(x*y)", "norm(x - y)",
+    "dot(x, y)*std(x)", "exp(x - logsumexp(x)) + y", "var(x*y)", "(x - mean(x))/std(x)",
+    "max(max(x*y) - x)", "logsumexp(a*y)", "prod(sum(x) - y)",
 ]  # fmt: skip
 LAYOUTS = [
     {"x": 1, "y": 1},
@@ -217,6 +220,14 @@ def _run(graph: object, function: object, axes: list, sizes: list, values: list)
     return [numbers[o.name] if not o.node.axes else arrays[o.name] for o in graph.outputs]
 
 
+_COMBINE = {
+    "sum": np.sum,
+    "prod": np.prod,
+    "max": lambda x, **options: np.max(x, **options, initial=-np.inf),
+    "min": lambda x, **options: np.min(x, **options, initial=np.inf),
+}
+
+
 def interpreted(graph: object, axes: list, place: dict, sizes: list, inputs: list) -> dict:
     """Evaluate every node over whole arrays: sums by NumPy, the rest point by point."""
     values: dict = dict(zip(graph.inputs, inputs, strict=True))
@@ -228,11 +239,12 @@ def interpreted(graph: object, axes: list, place: dict, sizes: list, inputs: lis
                 mask = int(node.payload)
                 values[node] = float(np.prod([sizes[place[k]] for k in axes if mask >> k & 1]))
             elif node.op == "reduce":
-                over = tuple(place[k] for k in axes if int(node.payload) >> k & 1)
+                mask = node.operands[0].axes & ~node.axes
+                over = tuple(place[k] for k in axes if mask >> k & 1)
                 whole = np.broadcast_to(
                     values[node.operands[0]], _shape(node.operands[0], axes, sizes)
                 )
-                values[node] = np.sum(whole, axis=over, keepdims=True)
+                values[node] = _COMBINE[node.payload](whole, axis=over, keepdims=True)
             elif node.op == "broadcast":
                 values[node] = np.broadcast_to(
                     values[node.operands[0]], _shape(node, axes, sizes)

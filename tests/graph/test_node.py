@@ -12,7 +12,7 @@ from symgrad.calculus.sweep import adjoints, closed_form, tangents
 from symgrad.errors import ArgumentError
 from symgrad.graph.count import operations
 from symgrad.graph.lower import lower
-from symgrad.graph.node import Builder, ancestors
+from symgrad.graph.node import NEUTRAL, Builder, ancestors
 from symgrad.language.parse import parse
 
 DEEP = 100_000
@@ -109,6 +109,33 @@ def test_reduce() -> None:
     assert b.extent(0) is b.number(1)
     counted = b.reduce(b.apply("lt", x, a), 0b11)
     assert counted.operands[0].op == "where"
+
+
+def test_reductions_of_equal_points() -> None:
+    b = Builder()
+    a, x = b.input("a"), b.input("x", 0b01)
+    count = b.extent(0b10)
+    assert b.reduce(x, 0b11, "prod") is b.apply("pow", b.reduce(x, 0b01, "prod"), count)
+    most = b.reduce(x, 0b11, "max")
+    assert (most.op, most.operands[1]) == ("where", b.reduce(x, 0b01, "max"))
+    assert b.reduce(b.broadcast(a, 0b10), 0b10, "min").operands[1] is a
+    assert b.reduce(a, 0, "max") is b.reduce(a, 0, "prod") is a
+    assert len({b.reduce(x, 0b01, how) for how in NEUTRAL}) == len(NEUTRAL)
+    negative = b.reduce(b.apply("neg", x), 0b11)
+    assert negative is b.apply("mul", count, b.apply("neg", b.reduce(x, 0b01)))
+
+
+def test_phases() -> None:
+    b = Builder()
+    x = b.input("x", 1)
+    first = b.reduce(x, 1)
+    second = b.reduce(b.apply("div", x, first), 1, "max")
+    assert [node.phase for node in (x, first, second, b.apply("add", x, second))] == [
+        0,
+        1,
+        2,
+        2,
+    ]
 
 
 def test_conditions_and_numbers_convert() -> None:

@@ -578,7 +578,7 @@ _REFUSED: dict[str, list[str]] = {
         "sin(x",
         "sin(x))",
         "max()",
-        "max(x)",
+        "maximum(x)",
         "max(x,, y)",
         "max(x, y,)",
         "atan2(x)",
