@@ -346,6 +346,17 @@ def test_matrices() -> None:
     np.testing.assert_allclose(sg.jacobian(f)(3.0, 2.0)[1, 0], [2, 3])
 
 
+def test_values_and_derivatives_of_one_name_are_told_apart() -> None:
+    x = np.array([1.0, 2.0])
+    f = sg.compile("z = x**3")
+    first, second = sg.value_and_grad(sg.grad(f, wrt="x"), wrt="x")(x)
+    assert (first.tolist(), second.tolist()) == ([3.0, 12.0], [6.0, 12.0])
+    twice = sg.compile("f(x, x_x) = x**2*x_x**3")
+    found = sg.hessian(twice)(x, x)
+    wanted = [[[2 * t**3, 6 * t**3], [6 * t**3, 6 * t**3]] for t in x]
+    np.testing.assert_allclose(found, wanted)
+
+
 def test_products_of_vectors() -> None:
     x, y, a = np.linspace(1, 2, 4), np.linspace(2, 3, 4), 2.0
     dx, dy, da = np.linspace(0, 1, 4), np.ones(4), 0.5

@@ -118,7 +118,8 @@ class Pushforward:
         )
         inputs = (*graph.inputs, *seeds.values())
         shifted = _shifted(packing, len(graph.outputs))
-        wider = replace(graph, inputs=inputs, outputs=(*graph.outputs, *dots), alike=alike)
+        outputs = _distinct((*graph.outputs, *dots))
+        wider = replace(graph, inputs=inputs, outputs=outputs, alike=alike)
         return wider, (packing, shifted)
 
 
@@ -141,10 +142,10 @@ class Jacobian:
         result = _widened(packing, shape)
         if self.value:
             return (
-                replace(graph, outputs=(*graph.outputs, *outputs)),
+                replace(graph, outputs=_distinct((*graph.outputs, *outputs))),
                 (packing, _shifted(result, len(graph.outputs))),
             )
-        return replace(graph, outputs=outputs), result
+        return replace(graph, outputs=_distinct(outputs)), result
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ class Hessian:
         for row in rows:
             for second in _pointwise(graph, row, self.wrt):
                 outputs.extend(second)
-        return replace(graph, outputs=tuple(outputs)), _widened(packing, (size, size))
+        return replace(graph, outputs=_distinct(outputs)), _widened(packing, (size, size))
 
 
 #: Any transformation.
@@ -181,6 +182,19 @@ def _unused(wish: str, graph: Graph, more: Sequence[Node]) -> str:
     while wish in taken:
         wish += "_"
     return wish
+
+
+def _distinct(outputs: Sequence[Output]) -> tuple[Output, ...]:
+    """Return outputs with names of their own: the second x_bar becomes x_bar_."""
+    taken: set[str] = set()
+    found: list[Output] = []
+    for output in outputs:
+        name = output.name
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        found.append(output._replace(name=name))
+    return tuple(found)
 
 
 def _targets(graph: Graph, wrt: Sequence[str] | None) -> list[Node]:
@@ -210,7 +224,7 @@ def _reverse(
     start = len(kept)
     blocks = tuple(Block(start + k) for k in range(len(bars)))
     gradient: Packing = blocks[0] if single else blocks
-    outputs = (*kept, *bars)
+    outputs = _distinct((*kept, *bars))
     return (
         replace(graph, outputs=outputs, labels=labels),
         (packing, gradient) if value else gradient,

@@ -812,7 +812,7 @@ def _is_ordered(node: Node) -> bool:
 
 
 def _source(node: Node) -> Node:
-    """Return what a node prints as: a broadcast prints as its operand."""
+    """Return what a node prints as: broadcasts and shifts print as their operands."""
     while node.op in _SILENT:
         node = node.operands[0]
     return node
