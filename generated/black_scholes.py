@@ -7,7 +7,7 @@
     call(S, K, T, r, sigma) = S*erfc(-d1/sqrt(2))/2 - K*exp(-r*T)*erfc(-d2/sqrt(2))/2
 
 forward: 27 operations at each point
-gradient: 65 operations at each point
+gradient: 66 operations at each point
 
 Written by symgrad 0.1.0. Change the formula, not this file.
 """
@@ -282,19 +282,20 @@ def gradient(S, K, T, r, sigma):
     call = S*t7/2.0 - t9*t11/2.0
     # derivatives of call(S, K, T, r, sigma) = S*erfc(-d1/sqrt(2))/2 - K*exp(-r*T)*erfc(-d2/sqrt(2))/2
     t12 = -0.5*t11
-    d2_bar = -0.5*t9*erf_slope(t10)/t5
     t13 = t12*K*t8
+    t14 = 1.0/t5
+    d2_bar = -0.5*t9*erf_slope(t10)*t14
     # derivatives of d1 = (log(S/K) + (r + sigma**2/2)*T)/(sigma*sqrt(T))
-    d1_bar = 0.5*S*erf_slope(t6)/t5 + d2_bar
-    t14 = d1_bar/t3
-    t15 = -d2_bar - t14*t4
-    t16 = t14*T
-    t17 = t14/t/K
-    sigma_bar = t15*t2 + t16/2.0*(2.0*sigma)
-    r_bar = t16 - t13*T
-    T_bar = t15*sigma*(0.5/t2) - t13*r + t14*t1
-    K_bar = t12*t8 - t17*t
-    S_bar = 0.5*t7 + t17
+    d1_bar = 0.5*S*erf_slope(t6)*t14 + d2_bar
+    t15 = d1_bar/t3
+    t16 = -d2_bar - t15*t4
+    t17 = t15*T
+    t18 = t15/t/K
+    sigma_bar = t16*t2 + t17/2.0*(2.0*sigma)
+    r_bar = t17 - t13*T
+    T_bar = t16*sigma*(0.5/t2) - t13*r + t15*t1
+    K_bar = t12*t8 - t18*t
+    S_bar = 0.5*t7 + t18
     return call, S_bar, K_bar, T_bar, r_bar, sigma_bar
 
 

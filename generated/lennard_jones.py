@@ -85,7 +85,7 @@ def gradient(x1, y1, z1, x2, y2, z2, epsilon, sigma, k, q1, q2):
     t11 = s6_bar*(3.0*(t3*t3))/r2
     sigma_bar = t11*(2.0*sigma)
     # derivatives of r2 = (x1 - x2)**2 + (y1 - y2)**2 + (z1 - z2)**2
-    r2_bar = -(t9*t8*(0.5/t7)) - t11*t3
+    r2_bar = -(t9*t8*(0.5*t9)) - t11*t3
     z1_bar = r2_bar*(2.0*t2)
     z2_bar = -z1_bar
     y1_bar = r2_bar*(2.0*t1)

@@ -28,7 +28,7 @@ from .codegen.python import print_function
 from .codegen.standalone import Golden, print_check
 from .errors import ArgumentError
 from .graph.count import operations
-from .graph.factor import factor_sums
+from .graph.factor import factor_sums, share_reciprocals
 from .graph.lower import lower
 from .graph.node import Graph
 from .graph.stability import stabilize
@@ -85,7 +85,7 @@ def build_graph(
         graph, packing = transform.apply(graph, packing)
     if stable and transforms:
         graph = stabilize(graph)
-    return factor_sums(graph), packing
+    return factor_sums(share_reciprocals(graph)), packing
 
 
 def _packing(program: Program) -> Packing:

@@ -1,10 +1,16 @@
-"""Factors that do not vary are taken out of the sums of derivatives.
+"""Arithmetic of derivatives is done once: factors leave sums, quotients share a reciprocal.
 
 A reverse sweep multiplies adjoints by local partials one after the other, and many of them
 are parameters, literals or the 1/n of a mean. In a sum over points they would be multiplied at
 each point; a sum is linear, so they are applied to its result, once. Sums that still vary are
-left alone, for their results would need a pass of their own, and so is what the user wrote:
-sums of the Program keep their terms.
+left alone, for their results would need a pass of their own.
+
+The quotient rule divides by one denominator several times, and a division takes as long as
+nine products. Two of them or more become products with the reciprocal, which costs each half
+a unit in the last place.
+
+What the user wrote is not touched: sums of the Program keep their terms, and its quotients
+are rounded once.
 """
 
 from __future__ import annotations
@@ -13,10 +19,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from .algebra import exact
 from .node import Builder, Graph, Node
 from .stability import rebuilt
 
-__all__ = ["factor_sums"]
+__all__ = ["factor_sums", "share_reciprocals"]
+
+
+#: Denominators that keep their quotients: literals, and what rules divide by step by step
+#: because its reciprocal overflows where the quotient does not.
+_AS_WRITTEN = frozenset({"number", "hypot"})
 
 
 class _Product(NamedTuple):
@@ -64,6 +76,43 @@ def factor_sums(graph: Graph) -> Graph:
         total = b.reduce(product.rest, operand.axes & ~node.axes)
         new[node] = _value(b, product._replace(rest=total))
     b.statement, b.span = place
+    return _with(graph, new)
+
+
+def share_reciprocals(graph: Graph) -> Graph:
+    """Return a Graph in which derivatives divide by each denominator once.
+
+    >>> from symgrad.calculus.transform import Gradient
+    >>> from symgrad.compiler import Variant, build_graph
+    >>> from symgrad.language.parse import parse
+    >>> graph, _ = build_graph(parse("1/sqrt(x)"), [Gradient()], Variant((0,)))
+    >>> [node.op for node in graph.nodes()].count("div")
+    1
+    """
+    order = graph.nodes()
+    divided: dict[Node, int] = {}
+    for node in order:
+        if node.op == "div" and (node.index >= graph.primal or exact(node.operands[0]) == 1):
+            divided[node.operands[1]] = divided.get(node.operands[1], 0) + 1
+    shared = {n for n, count in divided.items() if count > 1 and n.op not in _AS_WRITTEN}
+    if not shared:
+        return graph
+    b = graph.builder
+    place = b.statement, b.span
+    new: dict[Node, Node] = {}
+    for node in order:
+        b.statement, b.span = node.statement, node.span
+        if node.op == "div" and node.index >= graph.primal and node.operands[1] in shared:
+            above, below = (new[operand] for operand in node.operands)
+            new[node] = b.apply("mul", above, b.apply("div", b.number(1), below))
+        else:
+            new[node] = rebuilt(b, node, new)
+    b.statement, b.span = place
+    return _with(graph, new)
+
+
+def _with(graph: Graph, new: Mapping[Node, Node]) -> Graph:
+    """Return the Graph with rewritten nodes."""
     return replace(
         graph,
         outputs=tuple(output._replace(node=new[output.node]) for output in graph.outputs),

@@ -46,6 +46,21 @@ def test_a_value_that_is_also_an_output_is_computed_once() -> None:
     assert operations(graph) <= operations(alone) + 2
 
 
+def test_derivatives_divide_by_each_denominator_once() -> None:
+    def divisions(text: str, **arrays: int) -> int:
+        graph = graph_of(text, Gradient(value=True), arrays=arrays)
+        return sum(node.op == "div" for node in graph.nodes())
+
+    # The user's quotient is rounded once, and so stays; the derivatives share another.
+    assert divisions("x/(x*y + 1)") == 2
+    assert divisions("k/sqrt(x**2 + y**2 + 1)", x=1, y=1) == 2
+    # A reciprocal of the user's serves.
+    assert divisions("1/sqrt(x + 1)") == 1
+    # A single division stays one: a product would be rounded twice.
+    assert divisions("x/y", x=1) == 2
+    assert divisions("log(x)") == 1
+
+
 def test_a_factor_does_not_leave_a_selection() -> None:
     f = sg.compile("sum(where(w > 0, x/w, 0))")
     x_bar = sg.grad(sg.compile("sum(where(w > 0, exp(x)/w, 0)*a)"), wrt="a")
