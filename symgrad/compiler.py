@@ -9,8 +9,10 @@ other.
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from .calculus.transform import (
     Block,
@@ -22,11 +24,13 @@ from .calculus.transform import (
     Transform,
 )
 from .codegen.flatten import flatten
+from .codegen.machine import FIELDS, is_basic, print_machine
 from .codegen.module import print_module
 from .codegen.python import Function as Printed
 from .codegen.python import print_function
 from .codegen.standalone import Golden, print_check
-from .errors import ArgumentError
+from .codegen.tape import assemble, has_tape
+from .errors import ArgumentError, UnsupportedError
 from .graph.count import operations
 from .graph.factor import factor_sums, share_reciprocals
 from .graph.lower import lower
@@ -34,6 +38,7 @@ from .graph.node import Graph
 from .graph.stability import stabilize
 from .language.program import Program
 from .runtime import cache
+from .runtime.interpreter import Interpreter
 from .runtime.kernel import Kernel, Slot
 from .version import version
 
@@ -45,6 +50,11 @@ __all__ = [
     "print_source",
     "print_standalone",
 ]
+
+
+#: Graphs of more operations are not compiled but run from a tape: their first answer comes
+#: sooner by far.
+MOST_COMPILED = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +208,17 @@ def compile_kernel(
     program: Program, transforms: Sequence[Transform], variant: Variant
 ) -> tuple[Kernel, Packing]:
     """Return the compiled kernel of a Program and how its outputs are packed."""
-    source, printed, graph, packing = print_source(program, transforms, variant)
-    # Loops over arrays compile as long as they do; for numbers the number of functions counts.
-    text = source if any(variant.axes) else flatten(source)
-    function = getattr(cache.load(text), printed.name)
+    graph, packing = build_graph(program, transforms, variant)
+    name = kernel_name(transforms)
+    if _interpreted(program, graph):
+        source, function, pointwise = "", _interpreter(graph, variant), bool(variant.everywhere)
+    else:
+        printed = print_function(graph, name, variant.dtype)
+        source = print_module([printed], header(program, {name: graph}))
+        # Loops over arrays compile as long as they do; for numbers the number of functions
+        # counts.
+        text = source if any(variant.axes) else flatten(source)
+        function, pointwise = getattr(cache.load(text), name), printed.pointwise
     place = {str(node.payload): number for number, node in enumerate(graph.inputs)}
 
     def slot(axes: int, like: Sequence[str]) -> Slot:
@@ -209,7 +226,7 @@ def compile_kernel(
 
     names = [str(node.payload) for node in graph.inputs]
     kernel = Kernel(
-        printed.name,
+        name,
         source,
         function,
         [
@@ -218,6 +235,40 @@ def compile_kernel(
         ],
         [slot(output.node.axes, output.like) for output in graph.outputs],
         variant.dtype,
-        pointwise=printed.pointwise,
+        pointwise=pointwise,
     )
     return kernel, packing
+
+
+def _interpreted(program: Program, graph: Graph) -> bool:
+    """Tell whether a Graph is run from a tape and not compiled.
+
+    Raises:
+        UnsupportedError: the interpreter was asked for, and it cannot run the Graph.
+    """
+    if program.backend == "jit":
+        return False
+    if program.backend == "auto" and operations(graph) <= MOST_COMPILED:
+        return False
+    if has_tape(graph):
+        return True
+    if program.backend == "interpreter":
+        raise UnsupportedError(
+            "the interpreter has no sums over points: use backend='auto' or 'jit' for sum, "
+            "mean and gradients by numbers beside arrays"
+        )
+    return False
+
+
+def _interpreter(graph: Graph, variant: Variant) -> Interpreter:
+    """Return the function that runs a Graph from a tape."""
+    tape = assemble(graph)
+
+    def machine(kind: Literal["point", "blocks"], code: array[int]) -> Any:
+        if not code:
+            return None
+        complete = not is_basic(set(code[::FIELDS]))
+        return cache.load(print_machine(kind, variant.dtype, complete=complete)).run
+
+    point, blocks = machine("point", tape.head), machine("blocks", tape.body)
+    return Interpreter(tape, variant.dtype, FIELDS, point, blocks, len(graph.inputs))

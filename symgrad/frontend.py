@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from .errors import ArgumentError, UnsupportedError
 from .function import Function
@@ -24,6 +24,7 @@ def compile(
     outputs: Sequence[str] | None = None,
     limits: Limits | None = None,
     stable: bool = True,
+    backend: Literal["auto", "jit", "interpreter"] = "auto",
 ) -> Function:
     """Return the Function of a formula.
 
@@ -41,18 +42,29 @@ def compile(
         limits: sizes beyond which text is refused.
         stable: compute ``log(1 + x)`` as ``log1p(x)`` and so on, wherever a form is known
             that loses fewer digits; see `symgrad.graph.stability`.
+        backend: how kernels run, with the same results to the last bit. "jit" compiles each
+            to machine code, which takes longer than in proportion to its size;
+            "interpreter" reads it from a tape, which takes no time to build and some times
+            as long to run; "auto" compiles up to some hundreds of operations and reads what
+            is larger. Sums over points (``sum``, ``mean``, the gradient by a number beside
+            arrays) are always compiled.
 
     Raises:
+        ArgumentError: there is no such backend.
         FormulaError: the text is not a formula; the error shows the place.
         UnsupportedError: an object that has no meaning as a real formula.
 
     >>> compile("z = y*log(x) + sin(y)")
     <symgrad.Function z(y, x)>
     """
+    if backend not in ("auto", "jit", "interpreter"):
+        raise ArgumentError(
+            f"there is no backend {backend!r}: it is 'auto', 'jit' or 'interpreter'"
+        )
     if isinstance(source, Function) and inputs is None and outputs is None:
         return source
     program = read_program(source, inputs=inputs, outputs=outputs, limits=limits)
-    return Function(replace(program, stable=stable))
+    return Function(replace(program, stable=stable, backend=backend))
 
 
 def read_program(

@@ -21,7 +21,7 @@ from ..language.program import Number
 from .names import Names
 from .schedule import Nest, Section, Strip, cut, rows, schedule
 
-__all__ = ["Function", "Parameter", "print_function"]
+__all__ = ["LARGEST_POWER", "UNROLLED", "Function", "Parameter", "print_function"]
 
 _ATOM, _POWER, _UNARY, _PRODUCT, _SUM, _RELATION, _NOT, _AND, _OR, _CONDITIONAL = range(10)
 _SIGNS: Mapping[str, tuple[str, int]] = {
@@ -40,7 +40,8 @@ _SIGNS: Mapping[str, tuple[str, int]] = {
 }
 _WIDTH = 60
 _LINE = 92
-_UNROLLED = 4
+#: Whole powers up to this one are products.
+UNROLLED = 4
 #: How many points are summed before their sum goes to the total.
 _BLOCK = 256
 #: How points are combined in a loop, by primitives that vectorise, and their subtotals.
@@ -56,7 +57,7 @@ _SILENT = frozenset({"broadcast", "shift"})
 #: How many calls of a function of two operands that takes more are written in one line.
 _NESTED = 4
 #: Whole exponents beyond this are passed as floating-point numbers.
-_LARGEST_POWER = 2**31 - 1
+LARGEST_POWER = 2**31 - 1
 #: How many tests of NaN stand in one line.
 _TESTS = 4
 
@@ -704,13 +705,13 @@ class _Printer:
     def _power(self, node: Node) -> Text:
         base, exponent = node.operands
         value = exact(exponent)
-        if value is None or value.denominator != 1 or abs(value) > _LARGEST_POWER:
+        if value is None or value.denominator != 1 or abs(value) > LARGEST_POWER:
             return self._call(node)
         text = self._expression(base)
         power = abs(value.numerator)
-        if text.code.isidentifier() and power <= _UNROLLED:
+        if text.code.isidentifier() and power <= UNROLLED:
             product = "*".join([text.code] * power)
-            if power == _UNROLLED:
+            if power == UNROLLED:
                 product = f"({text.code}*{text.code})*({text.code}*{text.code})"
             if value > 0:
                 return Text(product, _PRODUCT)

@@ -70,6 +70,7 @@ class Program:
         shape: the shape of the outputs when they came as one Matrix, else None.
         single: True when calling gives one value, False when it gives a tuple.
         stable: True when kernels may compute the formula in its stable forms.
+        backend: how kernels run: "jit" compiled, "interpreter" from a tape, or "auto".
     """
 
     instructions: tuple[Instruction, ...]
@@ -80,6 +81,7 @@ class Program:
     shape: tuple[int, ...] | None = None
     single: bool = True
     stable: bool = True
+    backend: str = "auto"
 
     @property
     def steps(self) -> dict[str, int]:

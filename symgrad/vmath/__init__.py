@@ -38,6 +38,7 @@ from symgrad.vmath.trigonometric import NEAR
 
 __all__ = [
     "NEAR",
+    "UNWRAPPED",
     "cost",
     "defined_names",
     "definitions",
@@ -49,8 +50,9 @@ __all__ = [
 
 #: What stands for one operation in the text of a primitive.
 _SIGN = re.compile(r"\bfmaf?\(| [-+*/] |\bsqrt\(")
-_DECORATOR = '@numba.njit(error_model="numpy", nogil=True)'
-_INLINE = '@numba.njit(error_model="numpy", nogil=True, forceinline=True)'
+_OPTIONS = 'error_model="numpy", nogil=True'
+#: Options of functions that only compiled code calls: Numba compiles them faster.
+UNWRAPPED = f"{_OPTIONS}, no_cpython_wrapper=True, no_cfunc_wrapper=True"
 #: Modules whose functions have no branches, but for those in a table BRANCHING.
 _BRANCH_FREE: tuple[ModuleType, ...] = (
     algebraic,
@@ -133,7 +135,7 @@ def cost(name: str) -> int:
     return signs + sum(cost(callee) for callee in _callees(_function(name)) if callee != name)
 
 
-def definitions(wanted: Iterable[str], *, inline: bool = True) -> str:
+def definitions(wanted: Iterable[str], *, inline: bool = True, wrapped: bool = True) -> str:
     """Return source text that defines the wanted primitives and what they call.
 
     The module that holds it imports math, numba, and numpy as np. Equal sets of names give
@@ -143,14 +145,16 @@ def definitions(wanted: Iterable[str], *, inline: bool = True) -> str:
         wanted: names of primitives.
         inline: put functions without branches into the loops that call them, which
             vectorises the loops; code with many calls is compiled faster without.
+        wrapped: let Python call the primitives too, and not compiled code alone.
     """
+    options = _OPTIONS if wrapped else UNWRAPPED
     found = defined_names(wanted)
     parts = ["".join(f"{name} = {_DIRECT[name]}\n" for name in found if name in _DIRECT)]
     parts += [INTRINSICS[name] for name in found if name in INTRINSICS]
     for name in found:
         if name in _FUNCTIONS:
-            decorator = _INLINE if inline and name in _INLINED else _DECORATOR
-            parts.append(f"{decorator}\n{_source(name)}")
+            inlined = ", forceinline=True" if inline and name in _INLINED else ""
+            parts.append(f"@numba.njit({options}{inlined})\n{_source(name)}")
     return "\n\n".join(part for part in parts if part)
 
 
