@@ -82,8 +82,12 @@ def scale(b: Builder, term: Guarded, partial: Node) -> Guarded | None:
 
 
 def _times(b: Builder, value: Node, partial: Node) -> Guarded | None:
-    if exact(partial) == 0:
-        return None
+    if partial.op == "number":
+        literal = exact(partial)
+        if literal == 0:
+            return None
+        if literal == 1:
+            return Guarded((), value)
     if partial.op != "where":
         return Guarded((), _product(b, value, partial))
     condition, yes, no = partial.operands
@@ -122,8 +126,9 @@ def combine(b: Builder, terms: Iterable[Guarded]) -> Guarded | None:
     ``where``; only what remains is selected and added.
     """
     groups: dict[tuple[Node, ...], Node] = {}
-    for term in terms:
-        _accumulate(b, groups, term.guard, term.value)
+    for guard, value in terms:
+        known = groups.get(guard)
+        groups[guard] = value if known is None else b.apply("add", known, value)
     if not groups:
         return None
     if len(groups) > 1:

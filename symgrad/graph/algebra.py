@@ -151,11 +151,12 @@ def _mul(b: Builder, x: Node, y: Node) -> Node | None:
         return x.operands[0]
     if y.op == "div" and y.operands[1] is x:
         return y.operands[0]
-    for mask, other in ((x, y), (y, x)):
-        if mask.op == "where":
-            condition, yes, no = mask.operands
-            if exact(yes) == 1 and exact(no) == 0:
-                return b.apply("where", condition, other, no)
+    if x.op == "where" or y.op == "where":
+        for mask, other in ((x, y), (y, x)):
+            if mask.op == "where":
+                condition, yes, no = mask.operands
+                if exact(yes) == 1 and exact(no) == 0:
+                    return b.apply("where", condition, other, no)
     return None
 
 

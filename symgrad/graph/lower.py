@@ -78,6 +78,9 @@ def instantiate(
 ) -> tuple[Node, ...]:
     """Return the outputs of a template with nodes in the place of its inputs."""
     bound = dict(zip(template.inputs, operands, strict=True))
+    codes = template.instructions
+    if len(codes) == 1 and codes[0].op == "input":
+        return (bound[str(codes[0].payload)],) * len(template.outputs)
     nodes, _ = _translate(builder, template, bound, place=False)
     return tuple(nodes[position] for _, position in template.outputs)
 
@@ -148,19 +151,19 @@ def _translate(
     number, statements = _statement_texts(program) if place else ({}, ())
     apply = builder.apply
     for position, code in enumerate(program.instructions):
+        op, sources, payload, span = code
         if place:
             builder.statement = number.get(position, -1)
-            builder.span = code.span
-        op = code.op
-        operands = [nodes[operand] for operand in code.operands]
+            builder.span = span
+        operands = [nodes[source] for source in sources]
         if op == "input":
-            node = bound[str(code.payload)]
+            node = bound[str(payload)]
         elif op == "number" and isinstance(code.payload, Number):
             node = builder.number(code.payload.value, decimal=code.payload.decimal)
         elif op == "constant":
-            node = builder.constant(str(code.payload))
+            node = builder.constant(str(payload))
         elif op == "step":
-            node = builder.step(str(code.payload), operands[0])
+            node = builder.step(str(payload), operands[0])
         elif op in REDUCTIONS:
             mask = 0
             for operand in code.operands:

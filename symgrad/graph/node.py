@@ -55,7 +55,7 @@ NEUTRAL: Mapping[str, float] = MappingProxyType(
     {"sum": 0.0, "prod": 1.0, "max": -math.inf, "min": math.inf}
 )
 
-_LOGIC = frozenset({"and", "or", "not"})
+_CONDITIONS = frozenset({"where", "and", "or", "not"})
 _COMMUTATIVE = frozenset({"add", "mul", "eq", "ne", "and", "or"})
 
 
@@ -146,15 +146,16 @@ class Builder:
         Floats that are not finite stay floats; integers and Fractions are exact.
         """
         if isinstance(value, float):
-            if value - value == 0.0:
-                value = Fraction(value)
-            else:
+            if value - value != 0.0:
                 key: tuple[object, ...] = ("number", repr(value))
                 return self._intern(key, "number", (), Number(value, decimal), 0)
-        else:
             value = Fraction(value)
         key = ("number", value.numerator, value.denominator, decimal)
-        return self._intern(key, "number", (), Number(value, decimal), 0)
+        node = self._interned.get(key)
+        if node is None:
+            payload = Number(Fraction(value), decimal)
+            node = self._intern(key, "number", (), payload, 0)
+        return node
 
     def constant(self, name: str) -> Node:
         """Return pi, e, inf or nan."""
@@ -189,11 +190,12 @@ class Builder:
 
     def apply(self, op: str, *operands: Node) -> Node:
         """Return an operation of the function table, simplified by the identities."""
-        if op == "where":
-            condition, *branches = operands
-            operands = (self.condition(condition), *map(self.real, branches))
-        elif op in _LOGIC:
-            operands = tuple(map(self.condition, operands))
+        if op in _CONDITIONS:
+            if op == "where":
+                condition, *branches = operands
+                operands = (self.condition(condition), *map(self.real, branches))
+            else:
+                operands = tuple(map(self.condition, operands))
         else:
             for operand in operands:
                 if operand.op in BOOLEAN:
@@ -205,17 +207,18 @@ class Builder:
             if simpler is not None:
                 return simpler
         key: tuple[object, ...] = (op, *operands)
+        if op in _COMMUTATIVE and operands[0].index > operands[1].index:
+            key = (op, operands[1], operands[0])
         node = self._interned.get(key)
         if node is not None:
             return node
-        if op in _COMMUTATIVE:
-            node = self._interned.get((op, operands[1], operands[0]))
-            if node is not None:
-                return node
         axes = 0
         for operand in operands:
             axes |= operand.axes
-        return self._intern(key, op, operands, None, axes)
+        node = Node(op, operands, None, axes, self._count, self.statement, self.span)
+        self._interned[key] = node
+        self._count += 1
+        return node
 
     def broadcast(self, node: Node, axes: int) -> Node:
         """Return `node` spread over `axes` besides its own."""
@@ -309,10 +312,13 @@ class Graph:
     primal: int = 0
     alike: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     labels: Mapping[Node, str] = field(default_factory=dict, repr=False)
+    _order: list[Node] = field(default_factory=list, init=False, repr=False)
 
     def nodes(self) -> list[Node]:
         """Return all nodes that the outputs need, operands first."""
-        return ancestors(output.node for output in self.outputs)
+        if not self._order:
+            self._order.extend(ancestors(output.node for output in self.outputs))
+        return list(self._order)
 
     def find(self, name: str) -> Node:
         """Return the input or step called `name`.
@@ -355,19 +361,25 @@ def ancestors(roots: Iterable[Node], stop: Collection[Node] = ()) -> list[Node]:
 
     The walk does not look behind the nodes in `stop`, which are returned themselves.
     """
-    pending = list(roots)
-    seen = set(pending)
+    found = {node.index: node for node in roots}
+    if not found:
+        return []
     barrier = set(stop)
-    while pending:
-        node = pending.pop()
-        if node in barrier:
-            continue
-        for operand in node.operands:
-            if operand not in seen:
-                seen.add(operand)
-                pending.append(operand)
-    return sorted(seen, key=_index)
-
-
-def _index(node: Node) -> int:
-    return node.index
+    index = max(found)
+    wanted = bytearray(index + 1)
+    for place in found:
+        wanted[place] = 1
+    order: list[Node] = []
+    # Operands have smaller indices, so the walk down meets every node after its users.
+    while index >= 0:
+        node = found[index]
+        order.append(node)
+        if not barrier or node not in barrier:
+            for operand in node.operands:
+                place = operand.index
+                if not wanted[place]:
+                    wanted[place] = 1
+                    found[place] = operand
+        index = wanted.rfind(1, 0, index)
+    order.reverse()
+    return order

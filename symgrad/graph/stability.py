@@ -140,9 +140,12 @@ def stabilize(graph: Graph) -> Graph:
 
 def rebuilt(b: Builder, node: Node, new: Mapping[Node, Node]) -> Node:
     """Return a node over rewritten operands."""
-    operands = tuple(new[operand] for operand in node.operands)
-    if all(one is other for one, other in zip(operands, node.operands, strict=True)):
+    for operand in node.operands:
+        if new[operand] is not operand:
+            break
+    else:
         return node
+    operands = tuple(new[operand] for operand in node.operands)
     if node.op == "step":
         return b.step(str(node.payload), operands[0])
     if node.op == "broadcast":
