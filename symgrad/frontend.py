@@ -14,7 +14,8 @@ from .language.program import Program
 
 __all__ = ["compile", "read_program"]
 
-_PRINTED = 400
+#: SymPy objects of more instructions, or of more levels, are not printed.
+_PRINTED, _DEEP = 400, 40
 
 
 def compile(
@@ -121,9 +122,23 @@ def _read_sympy(
 
     program = read(source, inputs=inputs, outputs=outputs)
     text = ""
-    if len(program.instructions) < _PRINTED:
+    if _fits_on_paper(program):
         pairs = source.items() if isinstance(source, Mapping) else [(None, source)]
         text = "; ".join(
             f"{k} = {v}" if k is not None else " ".join(str(v).split()) for k, v in pairs
         )
     return replace(program, text=text)
+
+
+def _fits_on_paper(program: Program) -> bool:
+    """Tell whether a Program is neither long nor deep when it is written without sharing."""
+    sizes: list[int] = []
+    depths: list[int] = []
+    for code in program.instructions[:_PRINTED]:
+        sizes.append(1 + sum(sizes[operand] for operand in code.operands))
+        depths.append(1 + max((depths[operand] for operand in code.operands), default=0))
+    return (
+        len(program.instructions) < _PRINTED
+        and sum(sizes[at] for _, at in program.outputs) < _PRINTED
+        and max(depths, default=0) < _DEEP
+    )

@@ -1,6 +1,8 @@
 """SymPy objects become Programs.
 
-The walk visits every distinct subexpression once and keeps sharing, without recursion.
+The walk visits every object once and keeps sharing, without recursion. Equal subexpressions are
+one value: they are recognised by what they are made of, position by position, for SymPy's own
+comparison walks through equal trees as often as they are written out.
 Nothing is simplified, and no string ever reaches SymPy.
 """
 
@@ -103,7 +105,10 @@ class _Reader:
 
     def __init__(self) -> None:
         self.writer = Writer()
-        self.positions: dict[Any, int] = {}
+        #: Objects by their identity, kept so that no other gets it, and their positions.
+        self.read: dict[int, tuple[Any, int]] = {}
+        #: Positions by what a subexpression is made of.
+        self.made: dict[tuple[Any, ...], int] = {}
         self.symbols: dict[str, Any] = {}
         self.bound: dict[str, int] = {}
 
@@ -160,20 +165,29 @@ class _Reader:
 
     def position(self, root: Any) -> int:
         """Return the position of an expression, reading what is new below it."""
+        read, made = self.read, self.made
         pending = [root]
-        positions = self.positions
         while pending:
             node = pending[-1]
-            if node in positions:
+            if id(node) in read:
                 pending.pop()
                 continue
-            missing = [arg for arg in _operands(node) if arg not in positions]
+            operands = _operands(node)
+            missing = [arg for arg in operands if id(arg) not in read]
             if missing:
                 pending.extend(reversed(missing))
                 continue
-            positions[node] = self._emit(node)
+            key = (node.func, *map(self.at, operands)) if operands else (node,)
+            position = made.get(key)
+            if position is None:
+                position = made[key] = self._emit(node)
+            read[id(node)] = node, position
             pending.pop()
-        return positions[root]
+        return self.at(root)
+
+    def at(self, node: Any) -> int:
+        """Return the position of an expression that was read before."""
+        return self.read[id(node)][1]
 
     def _emit(self, node: Any) -> int:
         emit = self.writer.emit
@@ -198,7 +212,7 @@ class _Reader:
         if name is None:
             _refuse(node)
         _check_arity(node, str(name))
-        return emit(str(name), tuple(self.positions[arg] for arg in node.args))
+        return emit(str(name), tuple(map(self.at, node.args)))
 
     def _symbol(self, node: Any) -> int:
         name = _name(node)
@@ -277,8 +291,8 @@ def _refuse(node: Any) -> None:
 
 def _add(reader: _Reader, node: Any) -> int:
     """Sum the terms in SymPy's order, subtracting those with a negative coefficient."""
-    emit, positions = reader.writer.emit, reader.positions
-    terms = [positions[arg] for arg in _ordered_terms(node)]
+    emit = reader.writer.emit
+    terms = [reader.at(arg) for arg in _ordered_terms(node)]
     result = terms[0]
     for term in terms[1:]:
         code = reader.writer.instructions[term]
@@ -302,7 +316,7 @@ def _ordered_terms(node: Any) -> tuple[Any, ...]:
 
 def _mul(reader: _Reader, node: Any) -> int:
     """Multiply the factors, dividing by those with a negative literal exponent."""
-    writer, positions = reader.writer, reader.positions
+    writer = reader.writer
     negative = False
     above: list[int] = []
     below: list[int] = []
@@ -324,7 +338,7 @@ def _mul(reader: _Reader, node: Any) -> int:
                 else _power(reader, arg.base, -arg.exp)
             )
         else:
-            above.append(positions[arg])
+            above.append(reader.at(arg))
     result = reader.chain("mul", above) if above else writer.number(Fraction(1))
     if below:
         result = writer.emit("div", (result, reader.chain("mul", below)))
@@ -342,7 +356,7 @@ def _pow(reader: _Reader, node: Any) -> int:
     base, exponent = node.args
     emit = reader.writer.emit
     if base is sp.S.Exp1:
-        return emit("exp", (reader.positions[exponent],))
+        return emit("exp", (reader.at(exponent),))
     if exponent.is_Rational and exponent.is_negative:
         below = reader.position(base) if exponent == -1 else _power(reader, base, -exponent)
         return emit("div", (reader.writer.number(Fraction(1)), below))
@@ -350,24 +364,24 @@ def _pow(reader: _Reader, node: Any) -> int:
 
 
 def _piecewise(reader: _Reader, node: Any) -> int:
-    emit, positions = reader.writer.emit, reader.positions
+    emit = reader.writer.emit
     pairs = [pair.args for pair in node.args]
     if pairs[-1][1] is sp.true:
-        result = positions[pairs.pop()[0]]
+        result = reader.at(pairs.pop()[0])
     else:
         result = emit("constant", payload="nan")
     for value, condition in reversed(pairs):
-        result = emit("where", (positions[condition], positions[value], result))
+        result = emit("where", (reader.at(condition), reader.at(value), result))
     return result
 
 
 def _conditional(reader: _Reader, node: Any) -> int:
-    return reader.writer.emit("where", tuple(reader.positions[arg] for arg in node.args))
+    return reader.writer.emit("where", tuple(reader.at(arg) for arg in node.args))
 
 
 def _folded(op: str) -> Callable[[_Reader, Any], int]:
     def emit(reader: _Reader, node: Any) -> int:
-        return reader.chain(op, (reader.positions[arg] for arg in node.args))
+        return reader.chain(op, (reader.at(arg) for arg in node.args))
 
     return emit
 
@@ -376,11 +390,11 @@ def _bessel(reader: _Reader, node: Any) -> int:
     order, argument = node.args
     if order not in (0, 1):
         raise UnsupportedError(f"cannot compile {node}: only besselj of order 0 and 1")
-    return reader.writer.emit(f"besselj{int(order)}", (reader.positions[argument],))
+    return reader.writer.emit(f"besselj{int(order)}", (reader.at(argument),))
 
 
 def _polygamma(reader: _Reader, node: Any) -> int:
-    order, argument = (reader.positions[arg] for arg in node.args)
+    order, argument = (reader.at(arg) for arg in node.args)
     if node.args[0] == 0:
         return reader.writer.emit("digamma", (argument,))
     return reader.writer.emit("polygamma", (order, argument))
@@ -389,7 +403,7 @@ def _polygamma(reader: _Reader, node: Any) -> int:
 def _heaviside(reader: _Reader, node: Any) -> int:
     if len(node.args) > 1 and node.args[1] != sp.Rational(1, 2):
         raise UnsupportedError(f"cannot compile {node}: Heaviside(0) is 1/2 here")
-    return reader.writer.emit("heaviside", (reader.positions[node.args[0]],))
+    return reader.writer.emit("heaviside", (reader.at(node.args[0]),))
 
 
 _SPECIAL: Mapping[str, Callable[[_Reader, Any], int]] = {
