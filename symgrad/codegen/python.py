@@ -716,9 +716,8 @@ class _Printer:
             if value > 0:
                 return Text(product, _PRODUCT)
             return Text(f"{self._one()}/({product})", _PRODUCT)
-        return Text(
-            f"{self._primitive(self._form('integer_power'))}({text.code}, {value.numerator})"
-        )
+        call = f"{self._primitive('integer_power')}({text.code}, {value.numerator})"
+        return self._rounded("integer_power", call)
 
     def _one(self) -> str:
         return self._typed(Text("1.0")).code
@@ -740,7 +739,11 @@ class _Printer:
                 self._line(f"{name} = {text}")
                 text = name
             text = f"{primitive}({text}, {argument})"
-        return Text(text)
+        return self._rounded(FUNCTIONS[node.op].kernel, text)
+
+    def _rounded(self, primitive: str, call: str) -> Text:
+        """Return a call in the type of the arithmetic; some primitives know doubles only."""
+        return self._typed(Text(call)) if self._form(primitive) == primitive else Text(call)
 
     def _typed_primitive(self, op: str) -> str:
         """Return the primitive of an operation for the type of the arithmetic."""

@@ -135,7 +135,7 @@ class Limits:
         name: characters of one name.
     """
 
-    length: int = 4_000_000
+    length: int = 16_000_000
     depth: int = 50_000
     instructions: int = 2_000_000
     digits: int = 400

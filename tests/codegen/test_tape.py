@@ -1,0 +1,250 @@
+"""The tape and the machines: the same bits as compiled kernels, few registers, safe operands."""
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from oracle import SPECIAL, identical, seeded
+
+import symgrad as sg
+from symgrad.calculus.transform import Gradient
+from symgrad.codegen.machine import FIELDS, OPCODES, is_basic, print_machine
+from symgrad.codegen.tape import Tape, assemble, has_tape
+from symgrad.compiler import Variant, build_graph
+from symgrad.errors import ArgumentError, UnsupportedError
+from symgrad.language.functions import FUNCTIONS
+from symgrad.language.parse import parse
+
+NAMES = {code: name for name, code in OPCODES.items()}
+#: Rows that are not one instruction.
+LOWERED = {"sum", "mean", "clip"}
+
+
+def tape_of(text: str, *transforms, arrays=()) -> Tape:
+    program = parse(text)
+    axes = tuple(int(name in arrays) for name in program.inputs)
+    graph, _ = build_graph(program, transforms, Variant(axes, int(any(axes))))
+    assert has_tape(graph)
+    return assemble(graph)
+
+
+def instructions(code) -> Iterator[tuple[str, int, list[int]]]:
+    """Yield name, result and operands of the instructions of a segment."""
+    for at in range(0, len(code), FIELDS):
+        opcode, result, *operands = code[at : at + FIELDS]
+        yield NAMES[opcode], result, operands
+
+
+def both(source, **options):
+    return [
+        sg.compile(source, backend=backend, **options) for backend in ("jit", "interpreter")
+    ]
+
+
+def every_row() -> dict[str, str]:
+    """Return a formula for every row of the table that is computed point by point."""
+    found = {}
+    for name, row in FUNCTIONS.items():
+        if not row.callable or name in ("sum", "mean"):
+            continue
+        operands = ["x", "y", "z"][: max(2 if row.arity[1] is None else row.arity[0], 1)]
+        if name in ("polygamma", "sinc_derivative"):
+            operands[0] = "2"
+        found[f"f_{name}"] = f"{name}({', '.join(operands)})"
+        if row.arity[1] is None:
+            found[f"f_{name}_3"] = f"{name}(x, y, z)"
+    for k, power in enumerate((2, 3, 4, 5, 17, 63, 64, 100, -1, -2, -3, -4, -5, -64)):
+        found[f"p_{k}"] = f"x**({power})"
+    found["constants"] = "x*pi + y/e - 0.1"
+    found["logic"] = (
+        "where((x < y and y <= z) or not (x == z or x >= 1), x, where(y != 0, y, z))"
+    )
+    found["truth"] = "(x > y) + 2*(y > z)"
+    return found
+
+
+@pytest.fixture(scope="module")
+def everything():
+    rows = every_row()
+    return both(rows, inputs=["x", "y", "z"], outputs=list(rows))
+
+
+def triples(n: int, rng: random.Random) -> np.ndarray:
+    special = [[rng.choice(SPECIAL) for _ in range(3)] for _ in range(n)]
+    usual = [[rng.uniform(-3, 3) for _ in range(3)] for _ in range(n)]
+    return np.array(special + usual).T.copy()
+
+
+def test_every_row_has_the_same_bits_at_points(everything):
+    compiled, interpreted = everything
+    for x, y, z in triples(60, seeded("tape points")).T.tolist():
+        for name, a, b in zip(
+            compiled.outputs, compiled(x, y, z), interpreted(x, y, z), strict=True
+        ):
+            assert identical(a, b), (name, x, y, z, a, b)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_every_row_has_the_same_bits_in_arrays(everything, dtype):
+    compiled, interpreted = everything
+    with np.errstate(all="ignore"):
+        arrays = triples(700, seeded("tape arrays")).astype(dtype)
+    for name, a, b in zip(
+        compiled.outputs, compiled(*arrays), interpreted(*arrays), strict=True
+    ):
+        assert a.dtype == b.dtype == dtype
+        assert identical(a, b), (name, arrays[:, ~((a == b) | (a != a))][:, :3])
+
+
+def test_every_operation_of_float32_is_rounded():
+    rng = np.random.default_rng(6)
+    x, y, z = rng.uniform(-3, 3, (3, 300)).astype("float32")
+    for text in (
+        "hypot(x, y)*z + x**5*y",
+        "sqrt(abs(x))*y + cbrt(z)*x",
+        "max(x, y, z)*z + relu(x)*y",
+        "mod(x, y)*z + sign(y)*x*z",
+    ):
+        one, other = (f(x, y, z) for f in both(text))
+        assert one.dtype == other.dtype == np.float32
+        assert identical(one, other), text
+
+
+def test_points_and_arrays_agree_in_the_interpreter(everything):
+    _, interpreted = everything
+    arrays = triples(40, seeded("tape both ways"))
+    rows = np.array(interpreted(*arrays))
+    points = np.array([interpreted(*point) for point in arrays.T.tolist()]).T
+    assert identical(rows, points)
+
+
+TEXT = "u = sin(x)*y + k; v = max(u, x, y, k); w = where(v > 1, u**3, exp(-k)*v); w*u/k"
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((), (), ()),
+        ((5,), (5,), (5,)),
+        ((5,), (), ()),
+        ((3, 1), (1, 4), ()),
+        ((3, 1), (4,), (2, 1, 1)),
+        ((0,), (), ()),
+        ((1000,), (1000,), ()),
+        ((40_000,), (40_000,), ()),
+    ],
+)
+def test_broadcasting(shapes):
+    rng = np.random.default_rng(7)
+    arguments = [rng.uniform(0.5, 2.0, shape) for shape in shapes]
+    one, other = (f(*arguments) for f in both(TEXT))
+    assert one.shape == other.shape
+    assert identical(one, other)
+
+
+def test_jacobians_and_tangents_over_arrays():
+    rng = np.random.default_rng(8)
+    x, y, k = rng.uniform(0.5, 2.0, (3, 600))
+    for transform in (sg.jacobian, sg.hessian):
+        one, other = (transform(f)(x, y, 2.0) for f in both(TEXT))
+        assert one.shape == other.shape
+        assert identical(one, other)
+    one, other = (sg.value_and_grad(f)(x, y, k) for f in both(TEXT))
+    assert identical(one[0], other[0])
+    assert identical(one[1], other[1])
+    one, other = (sg.jvp(f, (x, y, 2.0), (y, x, 1.0)) for f in both(TEXT))
+    assert identical(one, other)
+
+
+def test_into_given_arrays_and_without_inputs():
+    x = np.linspace(0.5, 2.0, 300)
+    one, other = both(TEXT)
+    out = np.empty(300)
+    assert other(x, x, x, out=out) is out
+    assert identical(out, one(x, x, x))
+    for f in both("pi/3"):
+        assert f() == np.pi / 3
+    one, other = both("2*pi", inputs=["x"])
+    assert identical(one(x), other(x))
+
+
+def test_extents_reach_the_head():
+    # The derivative of 3*c + x by c, summed over points, is a multiple of their number.
+    x = np.linspace(0.0, 1.0, 7)
+    one, other = (sg.grad(f)(x, 2.0) for f in both("f(x, c) = 3*c + x"))
+    assert float(one[1]) == float(other[1]) == 21.0
+    assert identical(one[0], other[0])
+
+
+def test_sums_over_points_are_compiled():
+    x = np.linspace(0.0, 1.0, 50)
+    f = sg.compile("sum(sin(a*x))", backend="interpreter")
+    with pytest.raises(UnsupportedError, match="no sums over points"):
+        f(1.0, x)
+    long = "; ".join(["u0 = a*x", *(f"u{k + 1} = sin(u{k})" for k in range(400))])
+    total = sg.compile(f"{long}; sum(u400)")
+    expected = 0.25 * x
+    for _ in range(400):
+        expected = np.sin(expected)
+    assert float(total(0.25, x)) == pytest.approx(expected.sum(), rel=1e-12)
+
+
+def test_no_instruction_writes_what_it_reads():
+    for arrays in ((), ("x",), ("x", "y", "k")):
+        tape = tape_of(TEXT, Gradient(value=True) if len(arrays) != 1 else Gradient(("x",)))
+        body = tape_of(TEXT, arrays=arrays)
+        for code in (tape.head, body.head, body.body):
+            for name, result, operands in instructions(code):
+                count = {"number": 0, "load": 0, "store": 0, "integer_power": 1}.get(name)
+                if count is None:
+                    arity = (1, 1) if name == "reciprocal" else FUNCTIONS[name].arity
+                    count = arity[0]
+                assert result not in operands[:count] or name == "store"
+
+
+def test_registers_do_not_grow_with_the_length_of_a_chain():
+    def chain(n):
+        return "; ".join(["u0 = x", *(f"u{k + 1} = sin(u{k})*x + c" for k in range(n))])
+
+    assert tape_of(chain(10)).head_size == tape_of(chain(1000)).head_size
+    assert tape_of(chain(1000), arrays=("x",)).body_size <= 6
+
+
+def test_what_does_not_vary_is_computed_once():
+    tape = tape_of("exp(k)*x + k**2", arrays=("x",))
+    assert [name for name, _, _ in instructions(tape.head)] == ["exp", "mul"]
+    names = [name for name, _, _ in instructions(tape.body)]
+    assert sorted(names) == ["add", "load", "mul", "number", "number", "store"]
+
+
+def test_a_tape_is_the_same_every_time():
+    assert tape_of(TEXT, arrays=("x",)) == tape_of(TEXT, arrays=("x",))
+
+
+def test_every_row_is_an_instruction_of_the_complete_machine():
+    assert set(FUNCTIONS) - LOWERED <= set(OPCODES)
+    for points in ("point", "blocks"):
+        text = print_machine(points)
+        basic = print_machine(points, complete=False)
+        assert text == print_machine.__wrapped__(points)
+        for name, opcode in OPCODES.items():
+            if name in ("number", "load", "store") and points == "point":
+                continue
+            assert f"opcode == {opcode}:" in text
+            assert (f"opcode == {opcode}:" in basic) == is_basic([opcode])
+
+
+def test_the_choice_of_a_backend():
+    with pytest.raises(ArgumentError, match="no backend 'gpu'"):
+        sg.compile("x", backend="gpu")
+    text = "; ".join(["u0 = x", *(f"u{k + 1} = sin(u{k})" for k in range(2000))])
+    large = sg.compile(text)
+    small = sg.compile("sin(x)")
+    kernel = large.compiled(Variant((0,))).kernel
+    assert type(kernel.function).__name__ == "Interpreter"
+    assert type(small.compiled(Variant((0,))).kernel.function).__name__ != "Interpreter"
+    expected = 0.5
+    for _ in range(2000):
+        expected = np.sin(expected)
+    assert float(large(0.5)) == pytest.approx(expected, rel=1e-10)
