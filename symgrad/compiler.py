@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from . import garbage
 from .calculus.transform import (
     Block,
     Gradient,
@@ -208,10 +209,14 @@ def compile_kernel(
     program: Program, transforms: Sequence[Transform], variant: Variant
 ) -> tuple[Kernel, Packing]:
     """Return the compiled kernel of a Program and how its outputs are packed."""
-    graph, packing = build_graph(program, transforms, variant)
     name = kernel_name(transforms)
-    if _interpreted(program, graph):
-        source, function, pointwise = "", _interpreter(graph, variant), bool(variant.everywhere)
+    with garbage.paused():
+        graph, packing = build_graph(program, transforms, variant)
+        interpreter = _interpreter(graph, variant) if _interpreted(program, graph) else None
+    source = ""
+    function: Any
+    if interpreter is not None:
+        function, pointwise = interpreter, interpreter.pointwise
     else:
         printed = print_function(graph, name, variant.dtype)
         source = print_module([printed], header(program, {name: graph}))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from . import garbage
 from .errors import ArgumentError, UnsupportedError
 from .function import Function
 from .language.parse import Limits, parse, parse_mapping
@@ -80,7 +81,8 @@ def read_program(
     if not isinstance(bounds, Limits):
         raise UnsupportedError(f"limits must be symgrad.Limits, not {type(limits).__name__}")
     if isinstance(source, str):
-        return parse(source, inputs=inputs, outputs=outputs, limits=bounds)
+        with garbage.paused():
+            return parse(source, inputs=inputs, outputs=outputs, limits=bounds)
     if isinstance(source, Program | Function):
         if inputs is not None or outputs is not None:
             raise ArgumentError(
@@ -120,7 +122,8 @@ def _read_sympy(
 ) -> Program:
     from .language.from_sympy import read
 
-    program = read(source, inputs=inputs, outputs=outputs)
+    with garbage.paused():
+        program = read(source, inputs=inputs, outputs=outputs)
     text = ""
     if _fits_on_paper(program):
         pairs = source.items() if isinstance(source, Mapping) else [(None, source)]

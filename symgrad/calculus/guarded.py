@@ -77,17 +77,21 @@ def scale(b: Builder, term: Guarded, partial: Node) -> Guarded | None:
 
     A partial that is itself a ``where`` (a kink, a branch) selects instead of multiplying.
     """
-    scaled = _times(b, term.value, partial)
-    return None if scaled is None else Guarded(term.guard + scaled.guard, scaled.value)
-
-
-def _times(b: Builder, value: Node, partial: Node) -> Guarded | None:
     if partial.op == "number":
         literal = exact(partial)
         if literal == 0:
             return None
         if literal == 1:
-            return Guarded((), value)
+            return term
+    if partial.op != "where":
+        return Guarded(term.guard, _product(b, term.value, partial))
+    scaled = _times(b, term.value, partial)
+    return None if scaled is None else Guarded(term.guard + scaled.guard, scaled.value)
+
+
+def _times(b: Builder, value: Node, partial: Node) -> Guarded | None:
+    if exact(partial) == 0:
+        return None
     if partial.op != "where":
         return Guarded((), _product(b, value, partial))
     condition, yes, no = partial.operands

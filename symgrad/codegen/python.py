@@ -214,6 +214,7 @@ class _Printer:
             sum(len(section.nests) for section in plan.sections) + bool(plan.buffers),
             len(axes) == 1
             and not plan.scalars
+            and all(node.op != "extent" for node in self.graph.nodes())
             and all(
                 not total for s in plan.sections for nest in s.nests for total in nest.totals
             ),

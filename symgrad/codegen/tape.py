@@ -93,7 +93,7 @@ class _Segment:
 
     def write(self, op: str, x: int = 0, y: int = 0, z: int = 0) -> int:
         """Append an instruction and return the register of its result."""
-        register = self.free.pop() if self.free else self.take()
+        register = self.take()
         self.code.extend((OPCODES[op], register, x, y, z))
         return register
 
@@ -230,17 +230,21 @@ class _Assembler:
     def _instruction(self, segment: _Segment, node: Node) -> None:
         """Write the instructions of a node."""
         meaning, registers = self.meaning, segment.register
+        op = node.op
         values = [meaning[operand] for operand in node.operands]
         operands = [registers[value] for value in values]
-        if node.op == "pow":
+        if op == "pow":
             result = self._power(segment, node, operands)
-        elif node.op in ("max", "min"):
-            result = segment.chain(node.op, operands[0], operands[1:])
+        elif op in ("max", "min"):
+            result = segment.chain(op, operands[0], operands[1:])
         else:
-            result = segment.write(node.op, *operands)
+            result = segment.write(op, *operands)
         registers[node] = result
+        uses = segment.uses
         for value in values:
-            self._release(segment, value)
+            left = uses[value] = uses[value] - 1
+            if not left:
+                segment.free.append(registers.pop(value))
 
     def _power(self, segment: _Segment, node: Node, operands: Sequence[int]) -> int:
         """Write a power as kernels compute it: small whole exponents by multiplication."""

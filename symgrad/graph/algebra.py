@@ -91,7 +91,8 @@ def _folded_in_doubles(
 
 
 def _add(b: Builder, x: Node, y: Node) -> Node | None:
-    p, q = exact(x), exact(y)
+    p = exact(x) if x.op == "number" else None
+    q = exact(y) if y.op == "number" else None
     if p is not None and q is not None:
         return _fold(b, p + q, x, y) or _folded_in_doubles(b, operator.add, x, y)
     if p == 0:
@@ -114,7 +115,8 @@ def _add(b: Builder, x: Node, y: Node) -> Node | None:
 
 
 def _sub(b: Builder, x: Node, y: Node) -> Node | None:
-    p, q = exact(x), exact(y)
+    p = exact(x) if x.op == "number" else None
+    q = exact(y) if y.op == "number" else None
     if p is not None and q is not None:
         return _fold(b, p - q, x, y) or _folded_in_doubles(b, operator.sub, x, y)
     if q == 0:
@@ -134,7 +136,8 @@ def _sub(b: Builder, x: Node, y: Node) -> Node | None:
 
 
 def _mul(b: Builder, x: Node, y: Node) -> Node | None:
-    p, q = exact(x), exact(y)
+    p = exact(x) if x.op == "number" else None
+    q = exact(y) if y.op == "number" else None
     if p is not None and q is not None:
         return _fold(b, p * q, x, y) or _folded_in_doubles(b, operator.mul, x, y)
     if q is not None:
@@ -181,7 +184,8 @@ def _scaled(b: Builder, factor: Fraction, literal: Node, y: Node) -> Node | None
 
 
 def _div(b: Builder, x: Node, y: Node) -> Node | None:
-    p, q = exact(x), exact(y)
+    p = exact(x) if x.op == "number" else None
+    q = exact(y) if y.op == "number" else None
     if p is not None and q is not None and q != 0:
         return _fold(b, p / q, x, y) or _folded_in_doubles(b, operator.truediv, x, y)
     if q == 1:

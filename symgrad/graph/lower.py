@@ -36,10 +36,10 @@ def lower(
     builder = Builder()
     inputs = tuple(builder.input(name, axes.get(name, 0)) for name in program.inputs)
     bound = dict(zip(program.inputs, inputs, strict=True))
-    spread, origin = _shapes(program, axes)
+    reduced = _reduced(program)
+    spread, origin = _shapes(program, axes) if reduced else ([], [])
     nodes, statements = _translate(builder, program, bound, spread)
     steps = tuple(nodes[position] for position in program.steps.values())
-    reduced = _reduced(program)
     outputs = tuple(
         Output(
             name,
@@ -77,10 +77,10 @@ def instantiate(
     builder: Builder, template: Program, operands: Sequence[Node]
 ) -> tuple[Node, ...]:
     """Return the outputs of a template with nodes in the place of its inputs."""
-    bound = dict(zip(template.inputs, operands, strict=True))
     codes = template.instructions
     if len(codes) == 1 and codes[0].op == "input":
-        return (bound[str(codes[0].payload)],) * len(template.outputs)
+        return (operands[template.inputs.index(str(codes[0].payload))],)
+    bound = dict(zip(template.inputs, operands, strict=True))
     nodes, _ = _translate(builder, template, bound, place=False)
     return tuple(nodes[position] for _, position in template.outputs)
 
@@ -110,16 +110,18 @@ def _shapes(program: Program, axes: Mapping[str, int]) -> tuple[list[int], list[
 def _reduced(program: Program) -> set[int]:
     """Return the positions whose value contains a reduction."""
     found: set[int] = set()
+    if not any(code.op in _REDUCTIONS for code in program.instructions):
+        return found
     for position, code in enumerate(program.instructions):
         if code.op in REDUCTIONS or any(operand in found for operand in code.operands):
             found.add(position)
     return found
 
 
-def _statement_texts(program: Program) -> tuple[dict[int, int], tuple[str, ...]]:
+def _statement_texts(program: Program) -> tuple[list[int], tuple[str, ...]]:
     """Number the statements: the statement of every position, and the texts in order."""
     texts: list[str] = []
-    number: dict[int, int] = {}
+    number = [-1] * len(program.instructions)
     start = 0
     ends = sorted({*program.steps.values(), *(at for _, at in program.outputs)})
     for end in ends:
@@ -148,12 +150,12 @@ def _translate(
     With `place`, new nodes remember the statement and the characters they come from.
     """
     nodes: list[Node] = []
-    number, statements = _statement_texts(program) if place else ({}, ())
+    number, statements = _statement_texts(program) if place else ([], ())
     apply = builder.apply
     for position, code in enumerate(program.instructions):
         op, sources, payload, span = code
         if place:
-            builder.statement = number.get(position, -1)
+            builder.statement = number[position]
             builder.span = span
         operands = [nodes[source] for source in sources]
         if op == "input":

@@ -46,6 +46,9 @@ class Interpreter:
 
     It takes the extents, every input, a number or a contiguous array, and an array for each
     output that varies, and returns the outputs that do not vary, a number or a tuple.
+
+    Attributes:
+        pointwise: it can be run on any part of its points.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Interpreter:
         self._head = np.asarray(tape.head, np.uint32).reshape(-1, fields)
         self._body = np.asarray(tape.body, np.uint32).reshape(-1, fields)
         self._tape = tape
+        self.pointwise = tape.rank == 1 and not tape.returned and not tape.extents
         self._point, self._blocks = point, blocks
         self._first, self._last = tape.rank, tape.rank + inputs
         constants, given = len(tape.constants), len(tape.arguments)

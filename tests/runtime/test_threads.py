@@ -60,6 +60,13 @@ def test_sums_do_not_depend_on_threads():
     assert f(2.0, x) == once
 
 
+@pytest.mark.parametrize("backend", ["jit", "interpreter"])
+def test_the_number_of_points_is_not_that_of_a_chunk(backend):
+    # The sum is a multiple of the number of points, with no pass over them.
+    f = sg.compile("sum(x - x + 1)*x", backend=backend)
+    assert np.all(f(np.ones(3 * CHUNK)) == 3 * CHUNK)
+
+
 @pytest.mark.parametrize("count", [0, -1, 1.5, "2", None, True, 10**6])
 def test_impossible_counts_are_refused(count):
     with pytest.raises(ArgumentError, match="threads"):
