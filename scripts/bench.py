@@ -6,8 +6,8 @@
     python scripts/bench.py --quick  float64, two sizes, few rounds: some minutes
     python scripts/bench.py --workloads tutorial,network --peers symgrad,c --sizes 100000
 
-Writes report.md, results.json and picture.png into --out and prints the report. The method
-is described in scripts/benchmarks/README.md.
+Writes report.md, results.json, picture.png and growth.png into --out and prints the report.
+The method is described in scripts/benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ os.environ["XLA_FLAGS"] = (
 ).strip()
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+from benchmarks.growth import MEMBERS, measure_growth  # noqa: E402
 from benchmarks.latency import measure_latency  # noqa: E402
 from benchmarks.measure import Plan, measure_case  # noqa: E402
 from benchmarks.peers import PEERS  # noqa: E402
-from benchmarks.picture import draw  # noqa: E402
+from benchmarks.picture import draw, draw_growth  # noqa: E402
 from benchmarks.processes import first_gradients, import_times, peak_memory  # noqa: E402
 from benchmarks.report import Results, as_json, as_markdown, machine  # noqa: E402
 from benchmarks.workloads import WORKLOADS  # noqa: E402
@@ -53,7 +54,7 @@ import symgrad as sg  # noqa: E402
 
 DTYPES = ("float64", "float32")
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
-SECTIONS = ("points", "latency", "first", "memory")
+SECTIONS = ("points", "latency", "first", "memory", "size")
 
 
 def _names(text: str, known: Sequence[str], what: str) -> list[str]:
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     choice("--peers", list(PEERS), "peer", "with what")
     choice("--dtype", DTYPES, "dtype", "in which precision")
     choice("--sections", SECTIONS, "section", "which parts to measure")
+    choice("--families", list(MEMBERS), "family", "which formulas that grow, for 'size'")
     parser.add_argument("--sizes", type=_sizes, metavar="N,M", help="numbers of points")
     parser.add_argument("--rounds", type=int, metavar="N", help="how often to go round")
     parser.add_argument(
@@ -142,6 +144,10 @@ def _measure(options: argparse.Namespace, results: Results, plan: Plan) -> None:
         results.imports = import_times(plan)
     if "memory" in sections:
         results.memory, results.skipped["memory"] = peak_memory(plan, 10**7)
+    if "size" in sections:
+        for family in options.families or MEMBERS:
+            results.growth += measure_growth(plan, [family], 2 if quick else 4)
+            _write(results, options.out)
     _write(results, options.out)
 
 
@@ -155,6 +161,7 @@ def _write(results: Results, folder: Path) -> None:
 def _draw(results: Results, folder: Path) -> None:
     try:
         draw(results.cases, folder / "picture.png")
+        draw_growth(results.growth, folder / "growth.png")
     except ImportError as error:
         _say(f"no picture: {error}")
 
@@ -182,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _write(results, options.out)
     _draw(results, options.out)
     print(as_markdown(results))
-    _say(f"written: {options.out}/report.md, results.json, picture.png")
+    _say(f"written: {options.out}/report.md, results.json and pictures")
     return 0
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -39,7 +39,7 @@ from .graph.node import Graph
 from .graph.stability import stabilize
 from .language.program import Program
 from .runtime import cache
-from .runtime.interpreter import Interpreter
+from .runtime.interpreter import Compiled, Interpreter
 from .runtime.kernel import Kernel, Slot
 from .version import version
 
@@ -53,9 +53,13 @@ __all__ = [
 ]
 
 
-#: Graphs of more operations are not compiled but run from a tape: their first answer comes
+#: Graphs of more operations are not compiled at once but run from a tape, which answers
 #: sooner by far.
-MOST_COMPILED = 300
+COMPILED_AT_ONCE = 128
+#: Graphs of more operations are never compiled: that would take minutes.
+COMPILED_WHEN_HOT = 2000
+#: About how long compiling an operation takes.
+_SECONDS_EACH = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,18 +216,12 @@ def compile_kernel(
     name = kernel_name(transforms)
     with garbage.paused():
         graph, packing = build_graph(program, transforms, variant)
-        interpreter = _interpreter(graph, variant) if _interpreted(program, graph) else None
-    source = ""
-    function: Any
-    if interpreter is not None:
-        function, pointwise = interpreter, interpreter.pointwise
-    else:
-        printed = print_function(graph, name, variant.dtype)
-        source = print_module([printed], header(program, {name: graph}))
-        # Loops over arrays compile as long as they do; for numbers the number of functions
-        # counts.
-        text = source if any(variant.axes) else flatten(source)
-        function, pointwise = getattr(cache.load(text), name), printed.pointwise
+        interpreter = _interpreter(program, graph, name, variant)
+    source, function, pointwise = (
+        _compiled(program, graph, name, variant)
+        if interpreter is None
+        else ("", interpreter, interpreter.pointwise)
+    )
     place = {str(node.payload): number for number, node in enumerate(graph.inputs)}
 
     def slot(axes: int, like: Sequence[str]) -> Slot:
@@ -245,28 +243,36 @@ def compile_kernel(
     return kernel, packing
 
 
-def _interpreted(program: Program, graph: Graph) -> bool:
-    """Tell whether a Graph is run from a tape and not compiled.
+def _compiled(
+    program: Program, graph: Graph, name: str, variant: Variant
+) -> tuple[str, Callable[..., Any], bool]:
+    """Return module and function of a compiled kernel, and if its points are independent."""
+    printed = print_function(graph, name, variant.dtype)
+    source = print_module([printed], header(program, {name: graph}))
+    # Loops over arrays compile as long as they do; for numbers the number of functions counts.
+    text = source if any(variant.axes) else flatten(source)
+    return source, getattr(cache.load(text), name), printed.pointwise
+
+
+def _interpreter(
+    program: Program, graph: Graph, name: str, variant: Variant
+) -> Interpreter | None:
+    """Return what runs a Graph from a tape, None if it is to be compiled.
 
     Raises:
         UnsupportedError: the interpreter was asked for, and it cannot run the Graph.
     """
-    if program.backend == "jit":
-        return False
-    if program.backend == "auto" and operations(graph) <= MOST_COMPILED:
-        return False
-    if has_tape(graph):
-        return True
-    if program.backend == "interpreter":
-        raise UnsupportedError(
-            "the interpreter has no sums over points: use backend='auto' or 'jit' for sum, "
-            "mean and gradients by numbers beside arrays"
-        )
-    return False
-
-
-def _interpreter(graph: Graph, variant: Variant) -> Interpreter:
-    """Return the function that runs a Graph from a tape."""
+    work = operations(graph)
+    wanted = program.backend == "interpreter"
+    if not wanted and (program.backend == "jit" or work <= COMPILED_AT_ONCE):
+        return None
+    if not has_tape(graph):
+        if wanted:
+            raise UnsupportedError(
+                "the interpreter has no sums over points: use backend='auto' or 'jit' for "
+                "sum, mean and gradients by numbers beside arrays"
+            )
+        return None
     tape = assemble(graph)
 
     def machine(kind: Literal["point", "blocks"], code: array[int]) -> Any:
@@ -275,5 +281,10 @@ def _interpreter(graph: Graph, variant: Variant) -> Interpreter:
         complete = not is_basic(set(code[::FIELDS]))
         return cache.load(print_machine(kind, variant.dtype, complete=complete)).run
 
+    later = None
+    if not wanted and work <= COMPILED_WHEN_HOT:
+        later = Compiled(
+            lambda: _compiled(program, graph, name, variant)[1], _SECONDS_EACH * work
+        )
     point, blocks = machine("point", tape.head), machine("blocks", tape.body)
-    return Interpreter(tape, variant.dtype, FIELDS, point, blocks, len(graph.inputs))
+    return Interpreter(tape, variant.dtype, FIELDS, point, blocks, len(graph.inputs), later)

@@ -71,8 +71,7 @@ def _kinematics(n: int) -> str:
     """Return where the end of an arm is whose joints turn about z and y in turn."""
     lines = ["x0 = 1", "y0 = 0", "z0 = 0"]
     for k in range(n):
-        turned, fixed = ("xy", "z") if k % 2 else ("zx", "y")
-        a, b = turned
+        a, b, fixed = ("x", "y", "z") if k % 2 else ("z", "x", "y")
         lines += [
             f"c{k} = cos(q{k})",
             f"s{k} = sin(q{k})",

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .growth import Member
 from .measure import Case
 from .report import geometric_mean
 from .workloads import WORKLOADS
 
-__all__ = ["choose", "draw"]
+__all__ = ["choose", "draw", "draw_growth"]
 
 
 class Mark(NamedTuple):
@@ -71,6 +72,34 @@ def draw(cases: Sequence[Case], path: Path) -> None:
     _frame(axes, shown)
     _titles(figure, axes, shown)
     _legend(figure, axes, {name for names in present for name in names})
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def draw_growth(members: Sequence[Member], path: Path) -> None:
+    """Draw time to build and to evaluate against operations, both logarithmic.
+
+    Raises:
+        ImportError: matplotlib is missing.
+    """
+    matplotlib = importlib.import_module("matplotlib")
+    matplotlib.use("Agg")
+    plt = importlib.import_module("matplotlib.pyplot")
+    if not members:
+        return
+    matplotlib.rcParams.update({"font.size": 9.5, "font.family": "DejaVu Sans"})
+    figure, panels = plt.subplots(1, 2, figsize=(9.2, 4.2), dpi=200, layout="constrained")
+    marks = {"symgrad": OURS, **MARKS}
+    titles = ("to the first value and gradient, seconds", "of a later call, seconds")
+    for axes, key, title in zip(panels, ("build", "call"), titles, strict=True):
+        for name, mark in marks.items():
+            found = [(m.forward, getattr(m, key)[name]) for m in members if name in m.build]
+            if found:
+                axes.plot(*zip(*found, strict=True), **_style(mark, 7), label=mark.label)
+        axes.set(xscale="log", yscale="log", xlabel="operations of the value", title=title)
+        axes.grid(color="#E6E6E6")
+        axes.set_axisbelow(True)
+    panels[0].legend(frameon=False)
     figure.savefig(path)
     plt.close(figure)
 

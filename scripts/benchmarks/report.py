@@ -9,10 +9,11 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .growth import Member
 from .latency import Latency
 from .measure import Case
 from .peers import PEERS
@@ -42,6 +43,7 @@ class Results:
     first: list[FirstGradient] = field(default_factory=list)
     imports: dict[str, float] = field(default_factory=dict)
     memory: list[Memory] = field(default_factory=list)
+    growth: list[Member] = field(default_factory=list)
     skipped: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
@@ -109,6 +111,7 @@ def as_markdown(results: Results) -> str:
     for dtype, points in _groups(results.cases):
         lines += [*_points_table(results.cases, dtype, points), ""]
     lines += [*_latency(results), *_first(results), *_memory(results)]
+    lines += _growth(results)
     lines += [*_skipped(results), "", *_method(results)]
     return "\n".join(lines) + "\n"
 
@@ -244,6 +247,45 @@ def _memory(results: Results) -> Iterator[str]:
     yield ""
 
 
+def _growth(results: Results) -> Iterator[str]:
+    rows = results.growth
+    if not rows:
+        return
+    systems = [name for name in PEERS if any(name in row.build for row in rows)]
+    titles = [PEERS[name].title for name in systems]
+    tables = (
+        ("from the text, or the SymPy matrix, to the first result, in seconds", "build", 1.0),
+        ("of a later call with numbers, in microseconds", "call", 1e6),
+    )
+    yield "## Formulas that grow"
+    yield ""
+    yield (
+        "Value and gradient, or the Jacobian of the equations of motion of a pendulum of n "
+        "links on a cart by all states; every number in a process of its own, without imports."
+    )
+    yield ""
+    for what, key, unit in tables:
+        yield f"Time {what}:"
+        yield ""
+        head = ["", "n", "operations", "with derivatives", *titles]
+        cells = []
+        for row in rows:
+            times = {name: unit * t for name, t in getattr(row, key).items()}
+            found = [_significant(times.get(name)) for name in systems]
+            cells.append(
+                [row.title, f"{row.size:,}", f"{row.forward:,}", f"{row.gradient:,}", *found]
+            )
+        yield from table(head, cells)
+        yield ""
+
+
+def _significant(value: float | None) -> str:
+    """Return a number with two digits that count."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
 def _skipped(results: Results) -> Iterator[str]:
     reasons: dict[tuple[str, str], list[str]] = {}
     for case in results.cases:
@@ -252,6 +294,10 @@ def _skipped(results: Results) -> Iterator[str]:
             found = reasons.setdefault((PEERS[name].title, reason), [])
             if where not in found:
                 found.append(where)
+    for row in results.growth:
+        for name, reason in row.skipped.items():
+            found = reasons.setdefault((_title(name), reason), [])
+            found.append(f"{row.family} {row.size}")
     for section, more in results.skipped.items():
         for name, reason in more.items():
             reasons.setdefault((_title(name), reason), []).append(section)
@@ -308,5 +354,6 @@ def as_json(results: Results) -> dict[str, Any]:
         "first_gradient_s": [row._asdict() for row in results.first],
         "imports_s": results.imports,
         "memory_bytes": [row._asdict() for row in results.memory],
+        "growth_s": [asdict(row) for row in results.growth],
         "skipped": results.skipped,
     }

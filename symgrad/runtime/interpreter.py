@@ -1,19 +1,22 @@
 """Running tapes: a function with a kernel's calling convention that compiles nothing.
 
 The machines are compiled once for an installation and lie in the disk cache as kernels do; a
-tape is data to them.
+tape is data to them. Where it pays in the end, a tape that has run for long gives way to
+compiled code, which computes the same bits.
 """
 
 from __future__ import annotations
 
 import math
+import threading
+import time
 from array import array
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-__all__ = ["Interpreter", "Tape"]
+__all__ = ["Compiled", "Interpreter", "Tape"]
 
 #: Bytes that the registers of blocks may take: they should stay in the cache of a core.
 _REGISTER_BYTES = 1 << 18
@@ -41,6 +44,18 @@ class Tape(Protocol):
     rank: int
 
 
+class Compiled(NamedTuple):
+    """A compiled kernel that is made when it is worth it.
+
+    Attributes:
+        make: compiles it and returns its function.
+        seconds: about how long that takes.
+    """
+
+    make: Callable[[], Callable[..., Any]]
+    seconds: float
+
+
 class Interpreter:
     """A tape that can be called like a compiled kernel.
 
@@ -59,6 +74,7 @@ class Interpreter:
         point: Callable[..., None] | None,
         blocks: Callable[..., None] | None,
         inputs: int,
+        compiled: Compiled | None = None,
     ) -> None:
         """Prepare a tape for its machines.
 
@@ -69,11 +85,16 @@ class Interpreter:
             point: the machine of numbers; None if the head has no instructions.
             blocks: the machine of blocks; None if the body has none.
             inputs: how many inputs there are.
+            compiled: what takes over when the tape has run for long; None if nothing does.
         """
         self._dtype = np.dtype(dtype)
         self._head = np.asarray(tape.head, np.uint32).reshape(-1, fields)
         self._body = np.asarray(tape.body, np.uint32).reshape(-1, fields)
         self._tape = tape
+        self._compiled = compiled
+        self._spent = 0.0
+        self._function: Callable[..., Any] = self._interpret
+        self._lock = threading.Lock()
         self.pointwise = tape.rank == 1 and not tape.returned and not tape.extents
         self._point, self._blocks = point, blocks
         self._first, self._last = tape.rank, tape.rank + inputs
@@ -91,11 +112,30 @@ class Interpreter:
 
     def __call__(self, *values: Value) -> Any:
         """Compute the outputs."""
+        if self._compiled is None:
+            return self._function(*values)
+        # Whoever compiles when as much time was spent as that takes, loses at most as much.
+        if self._spent > self._compiled.seconds:
+            self._give_way()
+            return self._function(*values)
+        start = time.perf_counter()
+        outputs = self._function(*values)
+        self._spent += time.perf_counter() - start
+        return outputs
+
+    def _give_way(self) -> None:
+        """Let compiled code take over, once for all threads."""
+        with self._lock:
+            if self._compiled is not None:
+                self._function = self._compiled.make()
+                self._compiled = None
+
+    def _interpret(self, *values: Value) -> Any:
         tape = self._tape
         inputs = values if not tape.rank else values[self._first : self._last]
         results = self._run_head(inputs, values)
         if self._blocks is not None:
-            self._run_body(inputs, values, results[tape.returned :])
+            self._run_body(self._blocks, inputs, values, results[tape.returned :])
             results = results[: tape.returned]
         if tape.returned == 1:
             return results.item()
@@ -117,10 +157,13 @@ class Interpreter:
         return results
 
     def _run_body(
-        self, inputs: Sequence[Value], values: Sequence[Value], results: np.ndarray
+        self,
+        run: Callable[..., None],
+        inputs: Sequence[Value],
+        values: Sequence[Value],
+        results: np.ndarray,
     ) -> None:
         """Fill the outputs that vary, some blocks of points at a time."""
-        assert self._blocks is not None
         tape = self._tape
         outputs = values[self._last :]
         numbers = np.concatenate([self._numbers[: len(tape.constants)], results])
@@ -135,7 +178,7 @@ class Interpreter:
             for row, source in zip(loaded, arrays, strict=True):
                 row[:] = source[start:stop]
             made = np.empty((len(outputs), stop - start), self._dtype)
-            self._blocks(self._body, numbers, tape.body_size, block, loaded, made)
+            run(self._body, numbers, tape.body_size, block, loaded, made)
             for output, row in zip(outputs, made, strict=True):
                 output[start:stop] = row
 

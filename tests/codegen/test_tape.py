@@ -1,4 +1,4 @@
-"""The tape and the machines: the same bits as compiled kernels, few registers, safe operands."""
+"""The tape and the machines: the bits of compiled kernels, few registers, safe operands."""
 
 import random
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from symgrad.compiler import Variant, build_graph
 from symgrad.errors import ArgumentError, UnsupportedError
 from symgrad.language.functions import FUNCTIONS
 from symgrad.language.parse import parse
+from symgrad.runtime.interpreter import Interpreter
 
 NAMES = {code: name for name, code in OPCODES.items()}
 #: Rows that are not one instruction.
@@ -242,9 +243,30 @@ def test_the_choice_of_a_backend():
     large = sg.compile(text)
     small = sg.compile("sin(x)")
     kernel = large.compiled(Variant((0,))).kernel
-    assert type(kernel.function).__name__ == "Interpreter"
-    assert type(small.compiled(Variant((0,))).kernel.function).__name__ != "Interpreter"
+    assert isinstance(kernel.function, Interpreter)
+    assert not isinstance(small.compiled(Variant((0,))).kernel.function, Interpreter)
     expected = 0.5
     for _ in range(2000):
         expected = np.sin(expected)
     assert float(large(0.5)) == pytest.approx(expected, rel=1e-10)
+
+
+def test_a_tape_that_has_run_for_long_gives_way_to_compiled_code():
+    text = "; ".join(["u0 = x", *(f"u{k + 1} = u{k}*y + x" for k in range(100))])
+    f = sg.compile(text)
+    function = f.compiled(Variant((0, 0))).kernel.function
+    assert isinstance(function, Interpreter)
+    before = f(0.5, 0.75)
+    assert function._function == function._interpret
+    function._spent = 1e9
+    assert f(0.5, 0.75) == before
+    assert function._function != function._interpret
+    assert f(0.5, 0.75) == before
+
+
+def test_what_is_asked_for_stays():
+    text = "; ".join(["u0 = x", *(f"u{k + 1} = u{k}*y + x" for k in range(100))])
+    function = sg.compile(text, backend="interpreter").compiled(Variant((0, 0))).kernel.function
+    function._spent = 1e9
+    assert function(0.5, 0.75) == sg.compile(text, backend="jit")(0.5, 0.75)
+    assert function._function == function._interpret
