@@ -220,7 +220,7 @@ def _symgrad(formula: _Formula) -> Call:
     if formula.matrix is not None:
         f = sg.compile(formula.matrix, inputs=formula.symbols)
         jacobian = sg.jacobian(f, wrt=[symbol.name for symbol in formula.states])
-        return lambda: np.ravel(jacobian(*point)).tolist()  # type: ignore[no-any-return]
+        return lambda: np.ravel(jacobian(*point)).tolist()
     both = sg.value_and_grad(sg.compile(formula.text, inputs=formula.names))
 
     def call() -> list[float]:
@@ -238,12 +238,12 @@ def _lambdify(formula: _Formula) -> Call:
     if formula.matrix is not None:
         entries = formula.matrix.jacobian(formula.states)
         jacobian = sympy.lambdify(formula.symbols, entries, cse=True)
-        return lambda: np.ravel(jacobian(*point)).tolist()  # type: ignore[no-any-return]
+        return lambda: np.ravel(jacobian(*point)).tolist()
     symbols = [sympy.Symbol(name, real=True) for name in formula.names]
     value = formula.run({name: getattr(sympy, name) for name in _FUNCTIONS}, symbols)
     entries = [value, *(value.diff(symbol) for symbol in symbols)]
     both = sympy.lambdify(symbols, entries, modules="math", cse=True)
-    return lambda: both(*point)  # type: ignore[no-any-return]
+    return lambda: both(*point)
 
 
 def _casadi(formula: _Formula) -> Call:
@@ -275,7 +275,7 @@ def _jax(formula: _Formula) -> Call:
     import jax.numpy as jnp
     import numpy as np
 
-    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
     functions = {name: getattr(jnp, name) for name in _FUNCTIONS}
     point = jnp.asarray(formula.point)
     if formula.matrix is not None:
@@ -284,7 +284,7 @@ def _jax(formula: _Formula) -> Call:
         jacobian = jax.jit(
             jax.jacfwd(lambda states: jnp.stack(formula.residual(functions, [*states, *rest])))
         )
-        return lambda: np.ravel(jacobian(point[:count])).tolist()  # type: ignore[no-any-return]
+        return lambda: np.ravel(jacobian(point[:count])).tolist()
     both = jax.jit(jax.value_and_grad(lambda x: formula.run(functions, list(x))))
 
     def call() -> list[float]:

@@ -1,7 +1,7 @@
 """The register machine that runs large Graphs without compiling them.
 
 Its source is printed from the function table: every operation becomes one small function, by
-the printer that writes kernels, and a loop that reads a tape calls them. So the machine computes
+the printer that writes kernels, and a loop that reads a tape calls them. So machines compute
 what kernels compute, bit for bit, and a new row of the table is a new instruction.
 
 There are two machines. One holds a number in each register and runs a tape once; the other
