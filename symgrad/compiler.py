@@ -4,6 +4,11 @@ This is the one module that knows the order of the stages; the stages do not kno
 other.
 
     Program ──lower──▶ Graph ──transform──▶ Graph ──print──▶ source ──load──▶ Kernel
+                                              └──assemble──▶ tape ──bind──▶ Kernel
+
+A small Graph becomes machine code of its own. A large one would take too long to compile and
+becomes a tape, the program of a register machine that was compiled before; both compute the
+same bits.
 """
 
 from __future__ import annotations

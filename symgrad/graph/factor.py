@@ -54,6 +54,8 @@ def factor_sums(graph: Graph) -> Graph:
     reduce
     """
     order = graph.nodes()
+    if all(node.op != "reduce" for node in order):
+        return graph
     linear = _linear(graph, order)
     if not any(node.op == "reduce" and node.operands[0] in linear for node in order):
         return graph

@@ -110,7 +110,7 @@ def _shapes(program: Program, axes: Mapping[str, int]) -> tuple[list[int], list[
 def _reduced(program: Program) -> set[int]:
     """Return the positions whose value contains a reduction."""
     found: set[int] = set()
-    if not any(code.op in _REDUCTIONS for code in program.instructions):
+    if not any(code.op in REDUCTIONS for code in program.instructions):
         return found
     for position, code in enumerate(program.instructions):
         if code.op in REDUCTIONS or any(operand in found for operand in code.operands):
@@ -158,7 +158,9 @@ def _translate(
             builder.statement = number[position]
             builder.span = span
         operands = [nodes[source] for source in sources]
-        if op == "input":
+        if op not in _SPECIAL:
+            node = apply(op, *operands)
+        elif op == "input":
             node = bound[str(payload)]
         elif op == "number" and isinstance(code.payload, Number):
             node = builder.number(code.payload.value, decimal=code.payload.decimal)
@@ -173,10 +175,8 @@ def _translate(
             node = COMPOSED[op](builder, mask, *map(builder.real, operands))
         elif op == "clip":
             node = apply("min", apply("max", operands[0], operands[1]), operands[2])
-        elif op in ("polygamma", "sinc_derivative"):
-            _check_order(program, code, operands[0])
-            node = apply(op, *operands)
         else:
+            _check_order(program, code, operands[0])
             node = apply(op, *operands)
         nodes.append(node)
     if place:

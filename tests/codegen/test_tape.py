@@ -11,7 +11,7 @@ import symgrad as sg
 from symgrad.calculus.transform import Gradient
 from symgrad.codegen.machine import FIELDS, OPCODES, is_basic, print_machine
 from symgrad.codegen.tape import Tape, assemble, has_tape
-from symgrad.compiler import Variant, build_graph
+from symgrad.compiler import COMPILED_AT_ONCE, Variant, build_graph
 from symgrad.errors import ArgumentError, UnsupportedError
 from symgrad.language.functions import FUNCTIONS
 from symgrad.language.parse import parse
@@ -183,12 +183,13 @@ def test_sums_over_points_are_compiled():
     f = sg.compile("sum(sin(a*x))", backend="interpreter")
     with pytest.raises(UnsupportedError, match="no sums over points"):
         f(1.0, x)
-    long = "; ".join(["u0 = a*x", *(f"u{k + 1} = sin(u{k})" for k in range(400))])
-    total = sg.compile(f"{long}; sum(u400)")
-    expected = 0.25 * x
-    for _ in range(400):
-        expected = np.sin(expected)
-    assert float(total(0.25, x)) == pytest.approx(expected.sum(), rel=1e-12)
+    # More than is compiled at once, were it not for the sum.
+    steps = (f"u{k + 1} = u{k}*x + a" for k in range(COMPILED_AT_ONCE))
+    total = sg.compile("; ".join(["u0 = x", *steps, f"sum(u{COMPILED_AT_ONCE})"]))
+    expected = x
+    for _ in range(COMPILED_AT_ONCE):
+        expected = expected * x + 0.25
+    assert float(total(x, 0.25)) == pytest.approx(expected.sum(), rel=1e-12)
 
 
 def test_no_instruction_writes_what_it_reads():
