@@ -16,7 +16,7 @@ import symgrad as sg
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from benchmarks import measure, report  # noqa: E402
+from benchmarks import growth, measure, picture, report  # noqa: E402
 from benchmarks.peers import PEERS, Peer, Runner  # noqa: E402
 from benchmarks.peers.base import UnavailableError, load  # noqa: E402
 from benchmarks.peers.c import c_source  # noqa: E402
@@ -189,6 +189,32 @@ def test_symgrad_is_its_fastest_row_with_given_arrays():
     assert case.ours == "symgrad_out"
     case.times["symgrad_bound"] = [2e-7]
     assert case.ours == "symgrad_bound"
+
+
+def test_growth_is_measured_in_processes_that_must_agree(monkeypatch, tmp_path):
+    monkeypatch.setattr(growth, "MEMBERS", {"kinematics": (2,), "pendulum": (1,)})
+    plan = measure.Plan(["symgrad", "lambdify"], 1, silent)
+    rows = growth.measure_growth(plan, ["kinematics"], 1)
+    rows += growth.measure_growth(plan, ["pendulum"], 1)
+    for row in rows:
+        assert not row.skipped
+        assert set(row.build) == set(row.call) == {"symgrad", "lambdify"}
+        assert row.forward > 0
+        assert row.gradient > 0
+    results = report.Results("bench", "today", {}, 1, growth=rows)
+    text = report.as_markdown(results)
+    assert "| Arm of n joints | 2 |" in text
+    assert "| Pendulum on a cart | 1 |" in text
+    assert report.as_json(results)["growth_s"][0]["family"] == "kinematics"
+    picture.draw_growth(rows, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").stat().st_size > 10_000
+
+
+def test_wrong_results_are_no_agreement():
+    assert growth.agree([1.0, 2.0], [1.0, 2.0 + 1e-9])
+    assert not growth.agree([1.0, 2.0], [1.0, 2.1])
+    assert not growth.agree([1.0], [1.0, 2.0])
+    assert not growth.agree([math.nan], [1.0])
 
 
 def run_bench(*arguments):

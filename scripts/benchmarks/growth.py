@@ -19,7 +19,7 @@ from typing import Any
 from .families import FAMILIES
 from .measure import Plan
 
-__all__ = ["MEMBERS", "Member", "measure_growth"]
+__all__ = ["MEMBERS", "Member", "agree", "measure_growth"]
 
 #: The family whose members are SymPy matrices, and whose derivative is a Jacobian.
 PENDULUM = "pendulum"
@@ -86,7 +86,7 @@ def measure_growth(plan: Plan, families: Sequence[str], members: int) -> list[Me
                 if system == "symgrad":
                     row.forward, row.gradient = found["operations"]
                     reference = found["results"]
-                elif not _agree(found["results"], reference):
+                elif not agree(found["results"], reference):
                     row.skipped[system] = "WRONG: it differs from symgrad"
                     continue
                 row.build[system], row.call[system] = found["build"], found["call"]
@@ -94,7 +94,8 @@ def measure_growth(plan: Plan, families: Sequence[str], members: int) -> list[Me
     return rows
 
 
-def _agree(results: Sequence[float], reference: Sequence[float]) -> bool:
+def agree(results: Sequence[float], reference: Sequence[float]) -> bool:
+    """Tell whether two systems found the same numbers, up to rounding."""
     scale = max((abs(x) for x in reference if math.isfinite(x)), default=0.0)
     return len(results) == len(reference) and all(
         a == b or abs(a - b) <= _AGREEMENT * (abs(b) + scale)

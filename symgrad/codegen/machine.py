@@ -17,7 +17,7 @@ from typing import Literal
 
 from .. import vmath
 from ..graph.node import Builder, Graph, Output
-from ..language.functions import FUNCTIONS
+from ..language.functions import FUNCTIONS, REDUCTIONS
 from .python import Function, print_function
 
 __all__ = ["FIELDS", "OPCODES", "is_basic", "print_machine"]
@@ -26,7 +26,7 @@ __all__ = ["FIELDS", "OPCODES", "is_basic", "print_machine"]
 FIELDS = 5
 
 #: Rows that lowering to a Graph replaces by others.
-_LOWERED = frozenset({"sum", "mean", "clip"})
+_LOWERED = REDUCTIONS | {"clip"}
 _NAMES = ("x", "y", "z")
 
 _OPERATIONS = ("reciprocal", *(name for name in FUNCTIONS if name not in _LOWERED))

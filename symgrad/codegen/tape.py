@@ -22,8 +22,9 @@ from .python import LARGEST_POWER, UNROLLED
 
 __all__ = ["Tape", "assemble", "has_tape"]
 
-_NAMES = frozenset({"step", "broadcast"})
+_NAMES = frozenset({"step", "broadcast", "shift"})
 _LITERALS = frozenset({"number", "constant", "truth"})
+_KNOWN = _NAMES | _LITERALS | {"input", "extent", *OPCODES}
 _CONSTANTS = {"pi": math.pi, "e": math.e}
 
 
@@ -64,9 +65,9 @@ class Tape:
 
 
 def has_tape(graph: Graph) -> bool:
-    """Tell whether a Graph can be run from a tape: it sums over no points."""
+    """Tell whether a Graph can be run from a tape: it combines no points."""
     axes = {output.node.axes for output in graph.outputs if output.node.axes}
-    return len(axes) <= 1 and all(node.op != "reduce" for node in graph.nodes())
+    return len(axes) <= 1 and all(node.op in _KNOWN for node in graph.nodes())
 
 
 def assemble(graph: Graph) -> Tape:

@@ -17,6 +17,10 @@ from .reductions import COMPOSED
 
 __all__ = ["instantiate", "lower", "symbolic", "varying"]
 
+_ORDERED = frozenset({"polygamma", "sinc_derivative"})
+#: Operations that are not applied just as they are.
+_SPECIAL = REDUCTIONS | _ORDERED | {"input", "number", "constant", "step", "clip"}
+
 
 def lower(
     program: Program, axes: Mapping[str, int] | None = None, everywhere: int = 0

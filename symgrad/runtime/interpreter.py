@@ -23,6 +23,8 @@ _REGISTER_BYTES = 1 << 18
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 32, 512
 #: Bytes of the copies of inputs and outputs that exist at a time.
 _COPY_BYTES = 1 << 22
+#: Operations of one launch: some tenths of a second, between which Ctrl-C works.
+_LAUNCH = 1 << 28
 
 Value = Any  # a number or an array
 
@@ -170,7 +172,8 @@ class Interpreter:
         arrays = [_spread(inputs[k], axes, tape.axes, values) for k, axes in tape.loads]
         points = _points(tape.axes, values)
         rows = len(arrays) + len(outputs)
-        step = _power_of_two(_COPY_BYTES // (rows * self._dtype.itemsize), self._block, points)
+        wish = min(_COPY_BYTES // (rows * self._dtype.itemsize), _LAUNCH // len(self._body))
+        step = _power_of_two(wish, self._block, points)
         block = min(self._block, points)
         for start in range(0, points, step):
             stop = min(start + step, points)

@@ -13,13 +13,13 @@ from symgrad.codegen.machine import FIELDS, OPCODES, is_basic, print_machine
 from symgrad.codegen.tape import Tape, assemble, has_tape
 from symgrad.compiler import COMPILED_AT_ONCE, Variant, build_graph
 from symgrad.errors import ArgumentError, UnsupportedError
-from symgrad.language.functions import FUNCTIONS
+from symgrad.language.functions import FUNCTIONS, REDUCTIONS
 from symgrad.language.parse import parse
 from symgrad.runtime.interpreter import Interpreter
 
 NAMES = {code: name for name, code in OPCODES.items()}
 #: Rows that are not one instruction.
-LOWERED = {"sum", "mean", "clip"}
+LOWERED = REDUCTIONS | {"clip"}
 
 
 def tape_of(text: str, *transforms, arrays=()) -> Tape:
@@ -47,7 +47,7 @@ def every_row() -> dict[str, str]:
     """Return a formula for every row of the table that is computed point by point."""
     found = {}
     for name, row in FUNCTIONS.items():
-        if not row.callable or name in ("sum", "mean"):
+        if not row.callable or name in REDUCTIONS:
             continue
         operands = ["x", "y", "z"][: max(2 if row.arity[1] is None else row.arity[0], 1)]
         if name in ("polygamma", "sinc_derivative"):
