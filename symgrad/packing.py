@@ -26,7 +26,10 @@ def pack(packing: Packing, outputs: Sequence[Value]) -> Any:
         if not shape:
             return outputs[start]
         size = int(np.prod(shape))
-        parts = np.broadcast_arrays(*outputs[start : start + size]) if size else []
+        entries = outputs[start : start + size]
+        if size and not any(isinstance(entry, np.ndarray) for entry in entries):
+            return np.array(entries).reshape(shape)
+        parts = np.broadcast_arrays(*entries) if size else []
         stacked = np.stack(parts, axis=-1) if size else np.empty(0)
         return stacked.reshape((*stacked.shape[:-1], *shape))
     return tuple(pack(part, outputs) for part in packing)
