@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ..graph.node import Graph, Node, Output
+from .elimination import jacobian_entries
 from .sweep import adjoints, tangents
 
 __all__ = [
@@ -152,19 +153,36 @@ class Hessian:
     """The second derivatives of every output by every two names in `wrt`, point by point.
 
     The result has the shape of the output with two axes more.
+
+    Attributes:
+        wrt: inputs and steps to differentiate by; None for all inputs.
+        value: the outputs and their first derivatives come too, before the Hessian.
     """
 
     wrt: tuple[str, ...] | None = None
+    value: bool = False
 
     def apply(self, graph: Graph, packing: Packing) -> tuple[Graph, Packing]:
         """Return the Graph of the Hessian."""
         rows = _pointwise(graph, graph.outputs, self.wrt)
         size = len(rows[0])
-        outputs: list[Output] = []
+        second: list[Output] = []
         for row in rows:
-            for second in _pointwise(graph, row, self.wrt):
-                outputs.extend(second)
-        return replace(graph, outputs=tuple(outputs)), _widened(packing, (size, size))
+            for column in _pointwise(graph, row, self.wrt, symmetric=True):
+                second.extend(column)
+        hessian = _widened(packing, (size, size))
+        if self.value:
+            first = [column for row in rows for column in row]
+            start = len(graph.outputs)
+            return (
+                replace(graph, outputs=(*graph.outputs, *first, *second)),
+                (
+                    packing,
+                    _shifted(_widened(packing, (size,)), start),
+                    _shifted(hessian, start + len(first)),
+                ),
+            )
+        return replace(graph, outputs=tuple(second)), hessian
 
 
 #: Any transformation.
@@ -218,34 +236,36 @@ def _reverse(
 
 
 def _pointwise(
-    graph: Graph, outputs: Sequence[Output], wrt: Sequence[str] | None
+    graph: Graph, outputs: Sequence[Output], wrt: Sequence[str] | None, symmetric: bool = False
 ) -> list[list[Output]]:
-    """Return the derivatives of every output by every target, without sums over points."""
+    """Return the derivatives of every output by every target, without sums over points.
+
+    With `symmetric` the outputs are first derivatives by the same targets.
+    """
     b = graph.builder
     targets = _targets(graph, wrt)
-    one = b.number(1)
-    reduces = any(node.op == "reduce" for node in graph.nodes())
-    rows: list[list[Output]] = []
-    by_target: list[list[Node]] = []
-    if reduces or len(outputs) > len(targets):
-        nodes = [output.node for output in outputs]
-        by_target = [tangents(b, {target: one}, nodes) for target in targets]
-    for number, output in enumerate(outputs):
-        if by_target:
-            found = [column[number] for column in by_target]
-        else:
-            found = adjoints(b, [(output.node, one)], targets, pointwise=True)
-        rows.append(
-            [
-                Output(
-                    f"{output.name}_{target.payload}",
-                    b.broadcast(node, output.node.axes),
-                    output.like,
-                )
-                for target, node in zip(targets, found, strict=True)
-            ]
-        )
-    return rows
+    nodes = [output.node for output in outputs]
+    if any(node.op == "reduce" for node in graph.nodes()):
+        columns = [tangents(b, {target: b.number(1)}, nodes) for target in targets]
+        rows = [list(row) for row in zip(*columns, strict=True)]
+    else:
+        entries = jacobian_entries(b, nodes, targets, symmetric=symmetric)
+        zero = b.number(0)
+        rows = [
+            [entries.get((row, column), zero) for column in range(len(targets))]
+            for row in range(len(outputs))
+        ]
+    return [
+        [
+            Output(
+                f"{output.name}_{target.payload}",
+                b.broadcast(node, output.node.axes),
+                output.like,
+            )
+            for target, node in zip(targets, row, strict=True)
+        ]
+        for output, row in zip(outputs, rows, strict=True)
+    ]
 
 
 def _shifted(packing: Packing, by: int) -> Packing:

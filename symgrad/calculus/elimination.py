@@ -1,0 +1,219 @@
+"""Jacobians by the elimination of vertices.
+
+The linearised Graph has an edge from every operand to every node that uses it, and on the
+edge the local partial. Eliminating a node joins the edges into it with those out of it, a
+product for each pair, and sums what meets; when only targets and outputs are left, the edges
+between them are the Jacobian. The order decides how many operations that takes: operands
+first is forward mode, outputs first is reverse mode, and the node with the fewest pairs first
+(Markowitz's rule) is a mixture of both (Griewank and Walther, Evaluating Derivatives, 2nd
+ed., chapter 9). Only entries that are structurally not zero are ever touched, so a sparse
+Jacobian takes work in proportion to its entries and the edges that lead to them.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..graph.algebra import exact
+from ..graph.count import FREE
+from ..graph.node import BOOLEAN, Builder, Node, ancestors
+from .guarded import Guarded, combine, scale, select
+from .sweep import dependent, pull_back
+
+__all__ = ["ORDERS", "Entries", "jacobian_entries"]
+
+#: The derivative of an output by a target, by the numbers of both, in order of rows.
+Entries = dict[tuple[int, int], Node]
+
+#: The orders of elimination by name.
+ORDERS = ("reverse", "forward", "markowitz")
+
+#: Beyond this many joined pairs of edges only the mixture is formed.
+_LARGE = 20_000
+#: How many times the pairs of the mixture another order may join before it is given up.
+_WORTH_A_TRY = 2
+
+_Vertex = int
+_Edges = dict[_Vertex, list[Guarded]]
+
+
+def jacobian_entries(
+    b: Builder,
+    outputs: Sequence[Node],
+    targets: Sequence[Node],
+    *,
+    order: str | None = None,
+    symmetric: bool = False,
+) -> Entries:
+    """Return the derivatives of outputs by targets that are not 0, point by point.
+
+    Args:
+        b: the Builder of the nodes.
+        outputs: nodes that contain no reductions.
+        targets: inputs, steps or any other nodes.
+        order: one of `ORDERS`; None takes the one with the fewest operations, and the
+            mixture without a comparison where that would take long.
+        symmetric: the outputs are a gradient by the targets: of two entries that are equal
+            only the one of the earlier row is derived, and both are returned.
+    """
+    mixture = _Linearised(b, outputs, targets, symmetric)
+    if order is not None:
+        mixture.eliminate(order)
+        return mixture.entries()
+    mixture.eliminate("markowitz")
+    found = mixture.entries()
+    if mixture.joined > _LARGE:
+        return found
+    cost = _cost(found)
+    for other in ("reverse", "forward"):
+        sweep = _Linearised(b, outputs, targets, symmetric)
+        if sweep.eliminate(other, _WORTH_A_TRY * mixture.joined):
+            entries = sweep.entries()
+            if _cost(entries) < cost:
+                found, cost = entries, _cost(entries)
+    return found
+
+
+def _cost(entries: Entries) -> int:
+    """Return how many operations all entries together take."""
+    return sum(node.op not in FREE for node in ancestors(entries.values()))
+
+
+class _Linearised:
+    """The edges of the linearised Graph, with a vertex for every target and output.
+
+    Nodes have the vertices of their index; below 0 are the targets, which have an edge of 1
+    to the node that they stand for, so that a step can be a target and on the way from
+    another; beyond all indices are the outputs.
+    """
+
+    def __init__(
+        self, b: Builder, outputs: Sequence[Node], targets: Sequence[Node], symmetric: bool
+    ) -> None:
+        self.b = b
+        self.symmetric = symmetric
+        self.rows = len(outputs)
+        self.joined = 0
+        self.base = len(b)
+        self.into: dict[_Vertex, _Edges] = {}
+        self.out: dict[_Vertex, set[_Vertex]] = {}
+        order = ancestors(outputs)
+        active = _between(order, targets, outputs)
+        self.nodes = [node for node in order if node in active]
+        one = Guarded((), b.number(1))
+        statement = b.statement
+        for node in self.nodes:
+            b.statement, b.span = node.statement, node.span
+            for operand, partial in pull_back(b, node, one, active, "kernel"):
+                self._add(operand.index, node.index, partial)
+        b.statement, b.span = statement, None
+        for number, target in enumerate(targets):
+            if target in active:
+                self._add(~number, target.index, one)
+        for number, output in enumerate(outputs):
+            if output in active:
+                self._add(output.index, self.base + number, one)
+
+    def _add(self, source: _Vertex, sink: _Vertex, partial: Guarded) -> None:
+        """Add a partial to an edge; those of parallel edges are summed when it is used."""
+        if self.symmetric and source < 0 and ~source < sink - self.base:
+            return
+        self.into.setdefault(sink, {}).setdefault(source, []).append(partial)
+        self.out.setdefault(source, set()).add(sink)
+
+    def eliminate(self, order: str, limit: float = math.inf) -> bool:
+        """Eliminate all nodes; False if that would join more pairs than the limit."""
+        b = self.b
+        statement = b.statement
+        for node in self._ordered(order):
+            if self.joined > limit:
+                break
+            b.statement, b.span = node.statement, node.span
+            self._eliminate(node.index)
+        b.statement, b.span = statement, None
+        return self.joined <= limit
+
+    def entries(self) -> Entries:
+        """Return the edges between targets and outputs when nothing else is left."""
+        b = self.b
+        entries: Entries = {}
+        for row in range(self.rows):
+            for source, terms in self.into.get(self.base + row, {}).items():
+                total = combine(b, terms)
+                if total is None:
+                    continue
+                entry = select(b, total)
+                if exact(entry) != 0:
+                    entries[row, ~source] = entry
+                    if self.symmetric:
+                        entries[~source, row] = entry
+        return dict(sorted(entries.items()))
+
+    def _ordered(self, order: str) -> Iterator[Node]:
+        """Yield the nodes in their order of elimination."""
+        if order == "forward":
+            yield from self.nodes
+        elif order == "reverse":
+            yield from reversed(self.nodes)
+        else:
+            yield from self._cheapest_first()
+
+    def _cheapest_first(self) -> Iterator[Node]:
+        """Yield the node with the fewest pairs of edges; of equal ones the latest."""
+        by_index = {node.index: node for node in self.nodes}
+        pairs = {vertex: self._pairs(vertex) for vertex in by_index}
+        queue = [(count, -vertex) for vertex, count in pairs.items()]
+        heapq.heapify(queue)
+        while queue:
+            count, negative = heapq.heappop(queue)
+            vertex = -negative
+            if pairs.get(vertex) != count:
+                continue
+            del pairs[vertex]
+            neighbours = sorted({*self.into.get(vertex, ()), *self.out.get(vertex, ())})
+            yield by_index[vertex]
+            for other in neighbours:
+                if other in pairs:
+                    count = self._pairs(other)
+                    if count != pairs[other]:
+                        pairs[other] = count
+                        heapq.heappush(queue, (count, -other))
+
+    def _pairs(self, vertex: _Vertex) -> int:
+        return len(self.into.get(vertex, ())) * len(self.out.get(vertex, ()))
+
+    def _eliminate(self, vertex: _Vertex) -> None:
+        """Join every edge into a vertex with every edge out of it."""
+        b = self.b
+        sources = [
+            (source, term)
+            for source, terms in self.into.pop(vertex, {}).items()
+            if (term := combine(b, terms)) is not None
+        ]
+        for source, _ in sources:
+            self.out[source].discard(vertex)
+        for sink in sorted(self.out.pop(vertex, ())):
+            outer = combine(b, self.into[sink].pop(vertex))
+            if outer is None:
+                continue
+            self.joined += len(sources)
+            for source, inner in sources:
+                product = scale(b, outer, inner.value)
+                if product is not None:
+                    own = product.guard[len(outer.guard) :]
+                    guard = (*outer.guard, *inner.guard, *own)
+                    self._add(source, sink, Guarded(guard, product.value))
+
+
+def _between(
+    order: Sequence[Node], targets: Sequence[Node], outputs: Sequence[Node]
+) -> set[Node]:
+    """Return the nodes on the ways from targets to outputs that a derivative can take."""
+    reached = dependent(order, targets, ())
+    needed = set(outputs)
+    for node in reversed(order):
+        if node in needed and node in reached and node.op not in BOOLEAN:
+            needed.update(node.operands)
+    return {node for node in reached if node in needed and node.op not in BOOLEAN}
