@@ -4,9 +4,9 @@ The linearised Graph has an edge from every operand to every node that uses it, 
 edge the local partial. Eliminating a node joins the edges into it with those out of it, a
 product for each pair, and sums what meets; when only targets and outputs are left, the edges
 between them are the Jacobian. The order decides how many operations that takes: operands
-first is forward mode, outputs first is reverse mode, and the node with the fewest pairs first
-(Markowitz's rule) is a mixture of both (Griewank and Walther, Evaluating Derivatives, 2nd
-ed., chapter 9). Only entries that are structurally not zero are ever touched, so a sparse
+first is forward mode, outputs first would be reverse mode, and the node with the fewest pairs
+first (Markowitz's rule) is a mixture of both (Griewank and Walther, Evaluating Derivatives,
+2nd ed., chapter 9). Only entries that are structurally not zero are ever touched, so a sparse
 Jacobian takes work in proportion to its entries and the edges that lead to them.
 """
 
@@ -14,26 +14,24 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from ..graph.algebra import exact
 from ..graph.count import FREE
 from ..graph.node import BOOLEAN, Builder, Node, ancestors
 from .guarded import Guarded, combine, scale, select
-from .sweep import dependent, pull_back
+from .sweep import adjoints, dependent, pull_back
 
-__all__ = ["ORDERS", "Entries", "jacobian_entries"]
+__all__ = ["MODES", "Entries", "jacobian_entries"]
 
 #: The derivative of an output by a target, by the numbers of both, in order of rows.
 Entries = dict[tuple[int, int], Node]
 
-#: The orders of elimination by name.
-ORDERS = ("reverse", "forward", "markowitz")
+#: The ways to form a Jacobian.
+MODES = ("mixture", "forward", "reverse")
 
-#: Beyond this many joined pairs of edges only the mixture is formed.
+#: Where it takes more joined pairs of edges or visited nodes, a mode is not tried.
 _LARGE = 20_000
-#: How many times the pairs of the mixture another order may join before it is given up.
-_WORTH_A_TRY = 2
 
 _Vertex = int
 _Edges = dict[_Vertex, list[Guarded]]
@@ -44,7 +42,7 @@ def jacobian_entries(
     outputs: Sequence[Node],
     targets: Sequence[Node],
     *,
-    order: str | None = None,
+    mode: str | None = None,
     symmetric: bool = False,
 ) -> Entries:
     """Return the derivatives of outputs by targets that are not 0, point by point.
@@ -53,27 +51,67 @@ def jacobian_entries(
         b: the Builder of the nodes.
         outputs: nodes that contain no reductions.
         targets: inputs, steps or any other nodes.
-        order: one of `ORDERS`; None takes the one with the fewest operations, and the
-            mixture without a comparison where that would take long.
+        mode: one of `MODES`; None takes the one with the fewest operations, and the mixture
+            without a comparison where that would take long.
         symmetric: the outputs are a gradient by the targets: of two entries that are equal
             only the one of the earlier row is derived, and both are returned.
     """
-    mixture = _Linearised(b, outputs, targets, symmetric)
-    if order is not None:
-        mixture.eliminate(order)
-        return mixture.entries()
-    mixture.eliminate("markowitz")
-    found = mixture.entries()
-    if mixture.joined > _LARGE:
-        return found
-    cost = _cost(found)
-    for other in ("reverse", "forward"):
-        sweep = _Linearised(b, outputs, targets, symmetric)
-        if sweep.eliminate(other, _WORTH_A_TRY * mixture.joined):
-            entries = sweep.entries()
-            if _cost(entries) < cost:
-                found, cost = entries, _cost(entries)
-    return found
+    if mode is not None:
+        entries = _formed(b, outputs, targets, symmetric, mode, math.inf)
+        return entries or {}
+    best: Entries = {}
+    cost = math.inf
+    for candidate in MODES:
+        limit = math.inf if candidate == "mixture" else _LARGE
+        entries = _formed(b, outputs, targets, symmetric, candidate, limit)
+        if entries is not None and _cost(entries) < cost:
+            best, cost = entries, _cost(entries)
+    return best
+
+
+def _formed(
+    b: Builder,
+    outputs: Sequence[Node],
+    targets: Sequence[Node],
+    symmetric: bool,
+    mode: str,
+    limit: float,
+) -> Entries | None:
+    """Return the entries by one mode; None if that takes more work than the limit."""
+    if mode == "reverse":
+        return _swept(b, outputs, targets, symmetric, limit)
+    linearised = _Linearised(b, outputs, targets, symmetric)
+    return linearised.entries() if linearised.eliminate(mode, limit) else None
+
+
+def _swept(
+    b: Builder,
+    outputs: Sequence[Node],
+    targets: Sequence[Node],
+    symmetric: bool,
+    limit: float,
+) -> Entries | None:
+    """Return the entries by one reverse sweep for each output."""
+    visited = 0
+    entries: Entries = {}
+    for row, output in enumerate(outputs):
+        visited += len(ancestors([output])) + len(targets)
+        if visited > limit:
+            return None
+        first = row if symmetric else 0
+        seeds = [(output, b.number(1))]
+        for column, entry in enumerate(
+            adjoints(b, seeds, targets[first:], pointwise=True), start=first
+        ):
+            _enter(entries, row, column, entry, symmetric)
+    return dict(sorted(entries.items()))
+
+
+def _enter(entries: Entries, row: int, column: int, entry: Node, symmetric: bool) -> None:
+    if exact(entry) != 0:
+        entries[row, column] = entry
+        if symmetric:
+            entries[column, row] = entry
 
 
 def _cost(entries: Entries) -> int:
@@ -84,9 +122,10 @@ def _cost(entries: Entries) -> int:
 class _Linearised:
     """The edges of the linearised Graph, with a vertex for every target and output.
 
-    Nodes have the vertices of their index; below 0 are the targets, which have an edge of 1
-    to the node that they stand for, so that a step can be a target and on the way from
-    another; beyond all indices are the outputs.
+    Nodes have even numbers in their order, and a quotient has its numerator's dx - z*dy as a
+    vertex before it, so that it divides once. Below 0 are the targets, which have an edge of
+    1 to the node that they stand for: a step can be a target and on the way from another.
+    Beyond all nodes are the outputs.
     """
 
     def __init__(
@@ -96,25 +135,44 @@ class _Linearised:
         self.symmetric = symmetric
         self.rows = len(outputs)
         self.joined = 0
-        self.base = len(b)
+        self.base = 2 * len(b)
         self.into: dict[_Vertex, _Edges] = {}
         self.out: dict[_Vertex, set[_Vertex]] = {}
         order = ancestors(outputs)
         active = _between(order, targets, outputs)
-        self.nodes = [node for node in order if node in active]
+        self.vertices: dict[_Vertex, Node] = {}
         one = Guarded((), b.number(1))
         statement = b.statement
-        for node in self.nodes:
-            b.statement, b.span = node.statement, node.span
-            for operand, partial in pull_back(b, node, one, active, "kernel"):
-                self._add(operand.index, node.index, partial)
+        for node in order:
+            if node in active:
+                b.statement, b.span = node.statement, node.span
+                self._linearise(node, active)
         b.statement, b.span = statement, None
         for number, target in enumerate(targets):
             if target in active:
-                self._add(~number, target.index, one)
+                self._add(~number, 2 * target.index, one)
         for number, output in enumerate(outputs):
             if output in active:
-                self._add(output.index, self.base + number, one)
+                self._add(2 * output.index, self.base + number, one)
+
+    def _linearise(self, node: Node, active: set[Node]) -> None:
+        """Add the edges into a node."""
+        b = self.b
+        vertex = 2 * node.index
+        one = Guarded((), b.number(1))
+        if node.op != "div":
+            for operand, partial in pull_back(b, node, one, active, "kernel"):
+                self._add(2 * operand.index, vertex, partial)
+        else:
+            above, below = node.operands
+            numerator = vertex - 1
+            self.vertices[numerator] = node
+            self._add(numerator, vertex, Guarded((), b.apply("div", one.value, below)))
+            if above in active:
+                self._add(2 * above.index, numerator, one)
+            if below in active:
+                self._add(2 * below.index, numerator, Guarded((), b.apply("neg", node)))
+        self.vertices[vertex] = node
 
     def _add(self, source: _Vertex, sink: _Vertex, partial: Guarded) -> None:
         """Add a partial to an edge; those of parallel edges are summed when it is used."""
@@ -123,15 +181,16 @@ class _Linearised:
         self.into.setdefault(sink, {}).setdefault(source, []).append(partial)
         self.out.setdefault(source, set()).add(sink)
 
-    def eliminate(self, order: str, limit: float = math.inf) -> bool:
+    def eliminate(self, mode: str, limit: float) -> bool:
         """Eliminate all nodes; False if that would join more pairs than the limit."""
         b = self.b
         statement = b.statement
-        for node in self._ordered(order):
+        for vertex in self.vertices if mode == "forward" else self._cheapest_first():
             if self.joined > limit:
                 break
+            node = self.vertices[vertex]
             b.statement, b.span = node.statement, node.span
-            self._eliminate(node.index)
+            self._eliminate(vertex)
         b.statement, b.span = statement, None
         return self.joined <= limit
 
@@ -142,28 +201,13 @@ class _Linearised:
         for row in range(self.rows):
             for source, terms in self.into.get(self.base + row, {}).items():
                 total = combine(b, terms)
-                if total is None:
-                    continue
-                entry = select(b, total)
-                if exact(entry) != 0:
-                    entries[row, ~source] = entry
-                    if self.symmetric:
-                        entries[~source, row] = entry
+                if total is not None:
+                    _enter(entries, row, ~source, select(b, total), self.symmetric)
         return dict(sorted(entries.items()))
 
-    def _ordered(self, order: str) -> Iterator[Node]:
-        """Yield the nodes in their order of elimination."""
-        if order == "forward":
-            yield from self.nodes
-        elif order == "reverse":
-            yield from reversed(self.nodes)
-        else:
-            yield from self._cheapest_first()
-
-    def _cheapest_first(self) -> Iterator[Node]:
-        """Yield the node with the fewest pairs of edges; of equal ones the latest."""
-        by_index = {node.index: node for node in self.nodes}
-        pairs = {vertex: self._pairs(vertex) for vertex in by_index}
+    def _cheapest_first(self) -> Iterator[_Vertex]:
+        """Yield the vertex with the fewest pairs of edges; of equal ones the latest."""
+        pairs = {vertex: self._pairs(vertex) for vertex in self.vertices}
         queue = [(count, -vertex) for vertex, count in pairs.items()]
         heapq.heapify(queue)
         while queue:
@@ -173,7 +217,7 @@ class _Linearised:
                 continue
             del pairs[vertex]
             neighbours = sorted({*self.into.get(vertex, ()), *self.out.get(vertex, ())})
-            yield by_index[vertex]
+            yield vertex
             for other in neighbours:
                 if other in pairs:
                     count = self._pairs(other)
