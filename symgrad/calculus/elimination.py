@@ -51,11 +51,13 @@ def jacobian_entries(
         b: the Builder of the nodes.
         outputs: nodes that contain no reductions.
         targets: inputs, steps or any other nodes.
-        mode: one of `MODES`; None takes the one with the fewest operations, and the mixture
-            without a comparison where that would take long.
+        mode: one of `MODES`; None takes the one with the fewest operations. Where comparing
+            would take long, that is the mixture, or reverse mode for a single output.
         symmetric: the outputs are a gradient by the targets: of two entries that are equal
             only the one of the earlier row is derived, and both are returned.
     """
+    if mode is None and len(outputs) == 1 and len(ancestors(outputs)) > _LARGE:
+        mode = "reverse"
     if mode is not None:
         entries = _formed(b, outputs, targets, symmetric, mode, math.inf)
         return entries or {}

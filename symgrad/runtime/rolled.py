@@ -1,0 +1,82 @@
+"""Running rolled code: its tables as arrays, points in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .buffers import empty
+
+__all__ = ["RolledKernel"]
+
+#: How many values the table of a block of points may hold, if one point has less.
+_TABLE = 1 << 15
+#: The most points in a block.
+_BLOCK = 512
+
+
+class RolledKernel:
+    """Compiled rolled code with its tables, for rows of inputs and rows of outputs.
+
+    Attributes:
+        source: the text of its module.
+        outputs: how many outputs there are.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        function: Callable[..., None],
+        segments: Sequence[tuple[int, int, int, Sequence[Sequence[int]]]],
+        literals: Sequence[float],
+        size: int,
+        results: Sequence[int],
+    ) -> None:
+        """Lay the tables out.
+
+        Args:
+            source: the text of the module.
+            function: its function ``run``.
+            segments: shape, count, target and operands of every segment, in order.
+            literals: the numbers after the inputs in the table.
+            size: how long the table is.
+            results: where in it the outputs are.
+        """
+        self.source = source
+        self.outputs = len(results)
+        self._function = function
+        self._literals = np.array(literals, np.float64)
+        self._size = size
+        self._results = np.array(results, np.uint32)
+        rows: list[tuple[int, int, int, int]] = []
+        operands: list[np.ndarray] = []
+        at = 0
+        for shape, count, target, columns in segments:
+            rows.append((shape, count, target, at))
+            operands.extend(np.array(column, np.uint32) for column in columns)
+            at += count * len(columns)
+        self._segments = np.array(rows, np.int64).reshape(-1, 4)
+        self._operands = np.concatenate([np.empty(0, np.uint32), *operands])
+
+    def __call__(self, inputs: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Return the outputs, one row for each row of inputs.
+
+        Args:
+            inputs: doubles, one row for each point, contiguous.
+            out: a contiguous array for the result.
+        """
+        points = inputs.shape[0]
+        outputs: np.ndarray[Any, Any]
+        if out is None:
+            outputs = empty(points * self.outputs, inputs.dtype).reshape(points, self.outputs)
+        else:
+            outputs = out
+        block = max(1, min(points, _BLOCK, _TABLE // max(1, self._size)))
+        values = empty(self._size * block, inputs.dtype)
+        self._function(
+            inputs, outputs, self._segments, self._operands, self._literals, self._results,
+            values, block,
+        )  # fmt: skip
+        return outputs
