@@ -24,6 +24,7 @@ from .calculus.transform import (
 from .codegen.module import print_module
 from .codegen.python import Function as Printed
 from .codegen.python import print_function
+from .codegen.rolling import print_rolled, roll
 from .codegen.standalone import Golden, print_check
 from .errors import ArgumentError
 from .graph.count import operations
@@ -34,12 +35,14 @@ from .graph.stability import stabilize
 from .language.program import Program
 from .runtime import cache
 from .runtime.kernel import Kernel, Slot
+from .runtime.rolled import RolledKernel
 from .version import version
 
 __all__ = [
     "Variant",
     "build_graph",
     "compile_kernel",
+    "compile_rolled",
     "kernel_name",
     "print_source",
     "print_standalone",
@@ -218,3 +221,23 @@ def compile_kernel(
         pointwise=printed.pointwise,
     )
     return kernel, packing
+
+
+def compile_rolled(name: str, graph: Graph) -> RolledKernel:
+    """Return a Graph without axes compiled in its rolled form, for rows of inputs.
+
+    The text of its module does not depend on the size of a Graph that repeats itself.
+    """
+    rolled = roll(graph)
+    source = print_rolled(
+        rolled, [f"The {name} kernel, rolled.", "", f"Written by symgrad {version()}."]
+    )
+    segments = [(s.shape, s.count, s.target, s.operands) for s in rolled.segments]
+    return RolledKernel(
+        source,
+        cache.load(source).run,
+        segments,
+        rolled.literals,
+        rolled.size,
+        rolled.results,
+    )

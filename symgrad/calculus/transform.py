@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
+
+from ..errors import ArgumentError
 from ..graph.node import Graph, Node, Output
 from .elimination import jacobian_entries
 from .sweep import adjoints, tangents
@@ -23,6 +26,7 @@ __all__ = [
     "Packing",
     "Pullback",
     "Pushforward",
+    "Sparse",
     "Transform",
 ]
 
@@ -40,8 +44,26 @@ class Block(NamedTuple):
     shape: tuple[int, ...] = ()
 
 
-#: How the outputs of a Graph are handed to the caller: a block, or a tuple of packings.
-Packing = Block | tuple["Packing", ...]
+@dataclass(frozen=True, slots=True, eq=False)
+class Sparse:
+    """Consecutive outputs that are the entries of a sparse matrix, row by row.
+
+    Attributes:
+        start: number of the first output.
+        shape: rows and columns of the matrix.
+        indptr: where the entries of every row begin, and the end of the last.
+        indices: the column of every entry, ascending in each row.
+    """
+
+    start: int
+    shape: tuple[int, int]
+    indptr: np.ndarray
+    indices: np.ndarray
+
+
+#: How the outputs of a Graph are handed to the caller: a block, a sparse matrix, or a tuple
+#: of packings.
+Packing = Block | Sparse | tuple["Packing", ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +149,20 @@ class Pushforward:
 class Jacobian:
     """The derivative of every output by every name in `wrt`, point by point.
 
-    The result has the shape of the output with one axis more, for `wrt`.
+    The result has the shape of the output with one axis more, for `wrt`; with `sparse` it is
+    a matrix with a row for each output, of whose entries only those are outputs that are not
+    always 0.
     """
 
     wrt: tuple[str, ...] | None = None
     single: bool = False
     value: bool = False
+    sparse: bool = False
 
     def apply(self, graph: Graph, packing: Packing) -> tuple[Graph, Packing]:
         """Return the Graph of the Jacobian."""
+        if self.sparse:
+            return _entries(graph, graph.outputs, self.wrt)
         columns = _pointwise(graph, graph.outputs, self.wrt)
         outputs = tuple(column for row in columns for column in row)
         shape = () if self.single else (len(columns[0]),)
@@ -157,13 +184,19 @@ class Hessian:
     Attributes:
         wrt: inputs and steps to differentiate by; None for all inputs.
         value: the outputs and their first derivatives come too, before the Hessian.
+        sparse: there is one output, and only those entries are outputs that are not always
+            0; they make a sparse matrix.
     """
 
     wrt: tuple[str, ...] | None = None
     value: bool = False
+    sparse: bool = False
 
     def apply(self, graph: Graph, packing: Packing) -> tuple[Graph, Packing]:
         """Return the Graph of the Hessian."""
+        if self.sparse:
+            (row,) = _pointwise(graph, graph.outputs, self.wrt)
+            return _entries(graph, row, self.wrt, symmetric=True)
         rows = _pointwise(graph, graph.outputs, self.wrt)
         size = len(rows[0])
         second: list[Output] = []
@@ -204,7 +237,8 @@ def _unused(wish: str, graph: Graph, more: Sequence[Node]) -> str:
 def _targets(graph: Graph, wrt: Sequence[str] | None) -> list[Node]:
     if wrt is None:
         return list(graph.inputs)
-    return [graph.find(name) for name in wrt]
+    known = {str(node.payload): node for node in (*graph.steps, *graph.inputs)}
+    return [known[name] if name in known else graph.find(name) for name in wrt]
 
 
 def _reverse(
@@ -268,9 +302,35 @@ def _pointwise(
     ]
 
 
+def _entries(
+    graph: Graph, outputs: Sequence[Output], wrt: Sequence[str] | None, symmetric: bool = False
+) -> tuple[Graph, Packing]:
+    """Return the Graph of the derivatives of outputs by targets that are not always 0."""
+    b = graph.builder
+    targets = _targets(graph, wrt)
+    if any(node.op == "reduce" for node in graph.nodes()):
+        raise ArgumentError("a sparse derivative is of formulas without sum and mean")
+    found = jacobian_entries(b, [o.node for o in outputs], targets, symmetric=symmetric)
+    names = [str(target.payload) for target in targets]
+    entries = tuple(
+        Output(
+            f"{outputs[row].name}_{names[column]}",
+            b.broadcast(node, outputs[row].node.axes),
+            outputs[row].like,
+        )
+        for (row, column), node in found.items()
+    )
+    rows, columns = np.array(list(found), np.int32).reshape(-1, 2).T
+    indptr = np.searchsorted(rows, np.arange(len(outputs) + 1)).astype(np.int32)
+    packing = Sparse(0, (len(outputs), len(targets)), indptr, columns.copy())
+    return replace(graph, outputs=entries), packing
+
+
 def _shifted(packing: Packing, by: int) -> Packing:
     if isinstance(packing, Block):
         return Block(packing.start + by, packing.shape)
+    if isinstance(packing, Sparse):
+        return replace(packing, start=packing.start + by)
     return tuple(_shifted(part, by) for part in packing)
 
 
@@ -278,4 +338,6 @@ def _widened(packing: Packing, shape: tuple[int, ...]) -> Packing:
     """Replace every output by a block of its derivatives in further axes of `shape`."""
     if isinstance(packing, Block):
         return Block(packing.start * math.prod(shape), packing.shape + shape)
+    if isinstance(packing, Sparse):
+        raise ArgumentError("sparse=True comes last: differentiate before it")
     return tuple(_widened(part, shape) for part in packing)
