@@ -30,8 +30,10 @@ Entries = dict[tuple[int, int], Node]
 #: The ways to form a Jacobian.
 MODES = ("mixture", "forward", "reverse")
 
-#: Where it takes more joined pairs of edges or visited nodes, a mode is not tried.
-_LARGE = 20_000
+#: In Graphs of more nodes modes are not compared.
+_LARGE = 5_000
+#: Where it takes more joined pairs of edges or visited nodes, a mode is given up.
+_LIMIT = 20_000
 
 _Vertex = int
 _Edges = dict[_Vertex, list[Guarded]]
@@ -56,15 +58,15 @@ def jacobian_entries(
         symmetric: the outputs are a gradient by the targets: of two entries that are equal
             only the one of the earlier row is derived, and both are returned.
     """
-    if mode is None and len(outputs) == 1 and len(ancestors(outputs)) > _LARGE:
-        mode = "reverse"
+    if mode is None and len(ancestors(outputs)) > _LARGE:
+        mode = "reverse" if len(outputs) == 1 else "mixture"
     if mode is not None:
         entries = _formed(b, outputs, targets, symmetric, mode, math.inf)
         return entries or {}
     best: Entries = {}
     cost = math.inf
     for candidate in MODES:
-        limit = math.inf if candidate == "mixture" else _LARGE
+        limit = math.inf if candidate == "mixture" else _LIMIT
         entries = _formed(b, outputs, targets, symmetric, candidate, limit)
         if entries is not None and _cost(entries) < cost:
             best, cost = entries, _cost(entries)

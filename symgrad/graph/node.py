@@ -25,7 +25,7 @@ Axes are bit masks: bit k is set if a value varies over array axis k. A paramete
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
@@ -311,10 +311,7 @@ class Graph:
                     mask |= masks[operand]
             masks[node] = mask
         names = [str(node.payload) for node in self.inputs]
-        return [
-            tuple(name for number, name in enumerate(names) if masks[node] >> number & 1)
-            for node in nodes
-        ]
+        return [tuple(names[number] for number in _bits(masks[node])) for node in nodes]
 
     def __str__(self) -> str:
         lines = [repr(node) for node in self.nodes()]
@@ -339,6 +336,14 @@ def ancestors(roots: Iterable[Node], stop: Collection[Node] = ()) -> list[Node]:
                 seen.add(operand)
                 pending.append(operand)
     return sorted(seen, key=_index)
+
+
+def _bits(mask: int) -> Iterator[int]:
+    """Yield the numbers of the bits that are set, ascending."""
+    while mask:
+        lowest = mask & -mask
+        yield lowest.bit_length() - 1
+        mask ^= lowest
 
 
 def _index(node: Node) -> int:
