@@ -23,7 +23,7 @@ from .function import Function
 from .graph.count import operations
 from .graph.lower import varying
 from .runtime import arrays
-from .sparse import into_matrix, matrix
+from .sparse import checked, matrix
 
 __all__ = ["Packed", "packed"]
 
@@ -145,7 +145,8 @@ class Packed:
         if out is None:
             return _unpacked(packing, rows(inputs, None), points)
         if isinstance(packing, Sparse):
-            return into_matrix(packing, _entries(packing, rows(inputs, None), points), out)
+            checked(packing, out).data[...] = _entries(packing, rows(inputs, None), points)
+            return out
         if not isinstance(packing, Block):
             raise ShapeError("out= is for a result that is one array or one sparse matrix")
         target = arrays.check_out(out, (*points, *packing.shape), _DOUBLE)

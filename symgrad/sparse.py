@@ -9,7 +9,7 @@ import numpy as np
 from .calculus.transform import Sparse
 from .errors import DTypeError, MissingDependencyError, ShapeError
 
-__all__ = ["into_matrix", "matrix", "pattern", "scipy_sparse"]
+__all__ = ["checked", "matrix", "pattern", "scipy_sparse"]
 
 
 def scipy_sparse() -> Any:
@@ -30,22 +30,21 @@ def matrix(packing: Sparse, data: np.ndarray) -> Any:
     return scipy_sparse().csr_array((data, *structure), shape=packing.shape)
 
 
-def into_matrix(packing: Sparse, data: np.ndarray, out: Any, name: str = "out") -> Any:
-    """Return `out`, a CSR array of the same structure, with the given entries in place.
+def checked(packing: Sparse, out: Any, name: str = "out") -> Any:
+    """Return `out` if it is a CSR array whose entries a result can replace.
 
     Raises:
-        DTypeError: `out` is no CSR array of doubles.
-        ShapeError: its structure is another.
+        DTypeError: it is no CSR array of doubles.
+        ShapeError: it has entries in other places.
     """
-    if getattr(out, "format", None) != "csr" or out.dtype != data.dtype:
-        raise DTypeError(f"{name} must be a CSR array of {data.dtype}, as a call returned it")
+    if getattr(out, "format", None) != "csr" or out.data.dtype != np.float64:
+        raise DTypeError(f"{name} must be a CSR array of doubles, such as a call returns")
     if (
         out.shape != packing.shape
         or not np.array_equal(out.indptr, packing.indptr)
         or not np.array_equal(out.indices, packing.indices)
     ):
         raise ShapeError(f"{name} has entries in other places than the result")
-    out.data[...] = data
     return out
 
 

@@ -37,54 +37,58 @@ _STRUCTURAL = {"pow": 1, "polygamma": 0, "sinc_derivative": 0}
 
 
 #: The loop over segments. `values` is the table for a block of points, a row of the block's
-#: points for each place; `gathered` holds the operands of a kernel, fragment by fragment.
+#: points for each place. A segment is its shape, how many fragments it has, where its results
+#: begin and its first row in `leaves`; a row is the first of consecutive places, or -1 and
+#: where the places begin in `operands`.
 _DRIVER = '''
-LEAVES = np.array({leaves})
 LANES = 512
 
 
 @numba.njit(error_model="numpy", nogil=True, cache=True)
-def gather(values, places, points, row):
-    """Copy the values at the places of the table to a row."""
+def read(values, leaf, operands, points, done, size, row):
+    """Return the operands of fragments: a part of the table, or gathered in a row."""
+    first, begin = leaf
+    if first >= 0:
+        return values[(first + done)*points:(first + done + size)*points]
+    begin += done
     if points == 1:
-        for i in range(places.size):
-            row[i] = values[places[i]]
+        for i in range(size):
+            row[i] = values[operands[begin + i]]
     else:
-        for i in range(places.size):
+        for i in range(size):
+            place = operands[begin + i]*points
             for p in range(points):
-                row[i*points + p] = values[places[i]*points + p]
+                row[i*points + p] = values[place + p]
+    return row
 
 
 @numba.njit(
-    ["(float64[:, ::1], float64[:, ::1], int64[:, ::1], uint32[::1], float64[::1], "
-     "uint32[::1], float64[::1], int64)"],
+    ["(float64[:, ::1], float64[:, ::1], int64[:, ::1], int64[:, ::1], uint32[::1], "
+     "float64[::1], uint32[::1], float64[::1], int64)"],
     error_model="numpy", nogil=True, cache=True,
 )
-def run(inputs, outputs, segments, operands, literals, results, values, block):
+def run(inputs, outputs, segments, leaves, operands, literals, results, values, block):
     """Compute the outputs for rows of inputs, a block of points at a time."""
-    gathered = np.empty(({most}, max(LANES, block)))
+    rows = np.empty(({most}, max(LANES, block)))
     for start in range(0, inputs.shape[0], block):
         points = min(block, inputs.shape[0] - start)
-        for k in range(inputs.shape[1]):
-            for p in range(points):
+        for p in range(points):
+            for k in range(inputs.shape[1]):
                 values[k*points + p] = inputs[start + p, k]
         first = inputs.shape[1]*points
         for k in range(literals.size):
             values[first + k*points:first + (k + 1)*points] = literals[k]
         for s in range(segments.shape[0]):
-            shape, count, target, at = segments[s]
+            shape, count, target, leaf = segments[s]
             step = max(1, LANES//points)
             for done in range(0, count, step):
                 size = min(step, count - done)
-                for k in range(LEAVES[shape]):
-                    places = at + k*count + done
-                    gather(values, operands[places:places + size], points, gathered[k])
                 lanes = size*points
                 place = (target + done)*points
                 result = values[place:place + lanes]
 {calls}
-        for k in range(results.size):
-            for p in range(points):
+        for p in range(points):
+            for k in range(results.size):
                 outputs[start + p, k] = values[results[k]*points + p]
 '''
 
@@ -355,14 +359,16 @@ def print_rolled(rolled: Rolled, header: Sequence[str]) -> str:
     ]
     calls: list[str] = []
     for number, shape in enumerate(rolled.shapes):
-        word = "elif" if calls else "if"
-        arguments = ["lanes", *(f"gathered[{k}]" for k in range(len(shape.inputs)))]
-        arguments.append("result")
-        calls += [f"{word} shape == {number}:", f"    shape{number}({', '.join(arguments)})"]
-    leaves = tuple(len(shape.inputs) for shape in rolled.shapes)
+        calls.append(f"{'elif' if calls else 'if'} shape == {number}:")
+        names = [f"x{k}" for k in range(len(shape.inputs))]
+        calls += [
+            f"    {name} = read(values, leaves[leaf + {k}], operands, points, done, size, "
+            f"rows[{k}])"
+            for k, name in enumerate(names)
+        ]
+        calls.append(f"    shape{number}({', '.join(['lanes', *names, 'result'])})")
     driver = _DRIVER.format(
-        leaves=f"({', '.join(map(str, leaves))},)" if leaves else "(0,)",
-        most=max(leaves, default=0) or 1,
+        most=max((len(shape.inputs) for shape in rolled.shapes), default=1),
         calls=textwrap.indent("\n".join(calls or ["pass"]), " " * 16),
     )
     return print_module(functions, header, driver)

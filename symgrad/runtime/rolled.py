@@ -51,14 +51,22 @@ class RolledKernel:
         self._size = size
         self._results = np.array(results, np.uint32)
         rows: list[tuple[int, int, int, int]] = []
-        operands: list[np.ndarray] = []
+        leaves: list[tuple[int, int]] = []
+        gathered: list[np.ndarray] = [np.empty(0, np.uint32)]
         at = 0
-        for shape, count, target, columns in segments:
-            rows.append((shape, count, target, at))
-            operands.extend(np.array(column, np.uint32) for column in columns)
-            at += count * len(columns)
+        for shape, count, target, operands in segments:
+            rows.append((shape, count, target, len(leaves)))
+            for places in operands:
+                column = np.array(places, np.uint32)
+                if np.array_equal(column, np.arange(column[0], column[0] + count)):
+                    leaves.append((places[0], 0))
+                else:
+                    leaves.append((-1, at))
+                    gathered.append(column)
+                    at += count
         self._segments = np.array(rows, np.int64).reshape(-1, 4)
-        self._operands = np.concatenate([np.empty(0, np.uint32), *operands])
+        self._leaves = np.array(leaves, np.int64).reshape(-1, 2)
+        self._operands = np.concatenate(gathered)
 
     def __call__(self, inputs: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Return the outputs, one row for each row of inputs.
@@ -76,7 +84,7 @@ class RolledKernel:
         block = max(1, min(points, _BLOCK, _TABLE // max(1, self._size)))
         values = empty(self._size * block, inputs.dtype)
         self._function(
-            inputs, outputs, self._segments, self._operands, self._literals, self._results,
-            values, block,
+            inputs, outputs, self._segments, self._leaves, self._operands, self._literals,
+            self._results, values, block,
         )  # fmt: skip
         return outputs
