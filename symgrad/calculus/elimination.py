@@ -31,7 +31,7 @@ Entries = dict[tuple[int, int], Node]
 MODES = ("mixture", "forward", "reverse")
 
 #: In Graphs of more nodes modes are not compared.
-_LARGE = 5_000
+_LARGE = 10_000
 #: Where it takes more joined pairs of edges or visited nodes, a mode is given up.
 _LIMIT = 20_000
 

@@ -13,6 +13,7 @@ in it.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -310,7 +311,7 @@ class _Table:
 def _literal(node: Node) -> float:
     if isinstance(node.payload, Number):
         return float(node.payload)
-    return {"pi": 3.141592653589793, "e": 2.718281828459045}[str(node.payload)]
+    return {"pi": math.pi, "e": math.e}[str(node.payload)]
 
 
 def _varying_leaves(alike: Sequence[_Fragment]) -> tuple[int, ...]:
