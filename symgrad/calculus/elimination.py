@@ -166,7 +166,8 @@ class _Linearised:
         one = Guarded((), b.number(1))
         if node.op != "div":
             for operand, partial in pull_back(b, node, one, active, "kernel"):
-                self._add(2 * operand.index, vertex, partial)
+                if operand in active:
+                    self._add(2 * operand.index, vertex, partial)
         else:
             above, below = node.operands
             numerator = vertex - 1

@@ -150,7 +150,7 @@ def roll(graph: Graph) -> Rolled:
         fragments = _cut(order, roots, size)
         if len({fragment.code for fragment in fragments}) <= _FEW_SHAPES:
             break
-    return _Table(graph, order, fragments).rolled()
+    return _Table(graph, fragments).rolled()
 
 
 def _meant(node: Node) -> Node:
@@ -255,7 +255,6 @@ class _Table:
     """Gives every value its place in the table and collects the segments."""
 
     graph: Graph
-    order: Sequence[Node]
     fragments: Sequence[_Fragment]
     places: dict[Node, int] = field(default_factory=dict)
     literals: list[float] = field(default_factory=list)
@@ -264,19 +263,18 @@ class _Table:
         """Return the finished form."""
         self.places = {node: place for place, node in enumerate(self.graph.inputs)}
         inputs = size = len(self.places)
-        outputs = [_meant(output.node) for output in self.graph.outputs]
-        for node in dict.fromkeys(
-            [*(leaf for f in self.fragments for leaf in f.leaves), *outputs]
-        ):
-            if node.op in _LITERALS:
-                self.places[node] = size
-                self.literals.append(_literal(node))
-                size += 1
         shapes: dict[tuple[object, ...], list[_Fragment]] = {}
         for fragment in self.fragments:
             shapes.setdefault(fragment.code, []).append(fragment)
         number = {code: place for place, code in enumerate(shapes)}
         kept = {code: _varying_leaves(alike) for code, alike in shapes.items()}
+        outputs = [_meant(output.node) for output in self.graph.outputs]
+        read = (f.leaves[leaf] for f in self.fragments for leaf in kept[f.code])
+        for node in dict.fromkeys([*read, *outputs]):
+            if node.op in _LITERALS:
+                self.places[node] = size
+                self.literals.append(_literal(node))
+                size += 1
         segments: list[Segment] = []
         for code, run in self._runs():
             for place, fragment in enumerate(run, start=size):

@@ -34,6 +34,8 @@ MODELS = [
     ("u = x/y; v = u/(1 + u); w = v*exp(z*u)", ["u", "v", "w"], ["x", "y", "z", "u"]),
     ("c = where(x > y, x**2, y*z); d = max(c, z)*abs(x - z)", ["c", "d"], ["x", "y", "z"]),
     ("a = x*y; b = a + z; c = a*b; d = b*c", ["b", "c", "d"], ["x", "y", "z", "a", "b"]),
+    ("u = x*y; v = u**2/z; w = u*v", ["v", "w"], ["u", "z"]),
+    ("u = x*y; v = sqrt(u); w = u + v", ["w", "u", "v"], ["v", "u"]),
     ("u = x + 2; v = y; w = 3", ["u", "v", "w"], ["x", "y", "z"]),
 ]
 
