@@ -131,7 +131,8 @@ class Function:
         outputs = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         if not self._program.single:
             outputs = f"({outputs})"
-        what = f"{outputs}({', '.join(self._inputs)})"
+        more = ", ..." if len(self._inputs) > 12 else ""
+        what = f"{outputs}({', '.join(self._inputs[:12])}{more})"
         steps = self.intermediates
         if steps:
             shown = ", ".join(steps[:8]) + (", ..." if len(steps) > 8 else "")
@@ -772,13 +773,15 @@ def value_grad_and_hessian(f: Function, wrt: str | Sequence[str] | None = None) 
     return f.transformed(Hessian(names, value=True))
 
 
-def sparsity(f: Function) -> Any:
+def sparsity(f: Any) -> Any:
     """Return where a sparse Jacobian or Hessian has entries, as a CSR array of booleans.
 
-    It is known from the formula, without a point, and nothing is compiled for it.
+    It is known from the formula, without a point, and nothing is compiled for it. An entry
+    that is missing is 0 at every point; one that is there is not always 0, short of
+    identities that symgrad does not know.
 
     Args:
-        f: what `jacobian` or `hessian` returned for ``sparse=True``.
+        f: what `jacobian` or `hessian` returned for ``sparse=True``, also `packed`.
 
     >>> import symgrad as sg
     >>> f = sg.compile("x*y + exp(z)", inputs=["x", "y", "z"])
@@ -787,7 +790,7 @@ def sparsity(f: Function) -> Any:
            [1, 0, 0],
            [0, 0, 1]])
     """
-    packing = _function(f).packing()
+    packing = f.packing() if hasattr(f, "packing") else None
     if not isinstance(packing, Sparse):
         raise ArgumentError("sparsity is of jacobian or hessian called with sparse=True")
     return pattern(packing)

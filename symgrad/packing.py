@@ -22,12 +22,15 @@ from .errors import ArgumentError, ShapeError, suggestion
 from .function import Function
 from .graph.count import operations
 from .graph.lower import varying
+from .graph.node import Graph
 from .runtime import arrays
 from .sparse import checked, matrix
 
 __all__ = ["Packed", "packed"]
 
 Value = Any  # a number, an array or a sparse matrix
+#: What computes rows of outputs from rows of inputs, into an array if there is one.
+Rows = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 
 _DOUBLE = np.dtype(np.float64)
 #: A function of more operations, inputs or outputs is rolled.
@@ -101,9 +104,8 @@ class Packed:
         ]
         self._in_order = len(names) == len(self._arguments[0]) and names == list(place)
         self._lock = threading.Lock()
-        self._rows: Callable[[np.ndarray, np.ndarray | None], np.ndarray] | None = None
-        self._packing: Packing = ()
-        self._outputs = 0
+        self._graph: tuple[Graph, Packing] | None = None
+        self._rows: tuple[Rows, Packing] | None = None
 
     @property
     def function(self) -> Function:
@@ -140,8 +142,7 @@ class Packed:
             DTypeError: an argument does not consist of real numbers.
         """
         inputs, points = self._table(args)
-        rows = self._rows or self._prepared()
-        packing = self._packing
+        rows, packing = self._rows or self._compiled()
         if out is None:
             return _unpacked(packing, rows(inputs, None), points)
         if isinstance(packing, Sparse):
@@ -151,7 +152,7 @@ class Packed:
             raise ShapeError("out= is for a result that is one array or one sparse matrix")
         target = arrays.check_out(out, (*points, *packing.shape), _DOUBLE)
         if target.flags.carray and not arrays.share(target, inputs):
-            rows(inputs, target.reshape(-1, self._outputs))
+            rows(inputs, target.reshape(inputs.shape[0], -1))
         else:
             target[...] = _unpacked(packing, rows(inputs, None), points)
         return out
@@ -185,27 +186,38 @@ class Packed:
             table[..., place] = array
         return table.reshape(-1, table.shape[-1]), points
 
-    def _prepared(self) -> Callable[[np.ndarray, np.ndarray | None], np.ndarray]:
-        """Build what computes rows of outputs from rows of inputs, once."""
+    def packing(self) -> Packing:
+        """Return how the results are laid out, without compiling anything."""
+        with self._lock:
+            return (self._rows or self._built())[1]
+
+    def _built(self) -> tuple[Graph, Packing]:
+        """Return the Graph of the function at one point, kept until it is compiled."""
+        if self._graph is None:
+            f = self._function
+            variant = Variant((0,) * len(f.program.inputs))
+            graph, packing = compiler.build_graph(f.program, f.transforms, variant)
+            self._graph = graph, _stacked(packing)
+        return self._graph
+
+    def _compiled(self) -> tuple[Rows, Packing]:
+        """Return what computes the outputs, and how they are laid out."""
         with self._lock:
             if self._rows is None:
-                f = self._function
-                variant = Variant((0,) * len(f.program.inputs))
-                graph, packing = compiler.build_graph(f.program, f.transforms, variant)
-                self._packing = _stacked(packing)
-                self._outputs = len(graph.outputs)
-                if max(operations(graph), len(graph.inputs), len(graph.outputs)) <= _SMALL:
-                    self._rows = self._small
-                else:
-                    name = compiler.kernel_name(f.transforms)
-                    self._rows = compiler.compile_rolled(name, graph)
+                graph, packing = self._built()
+                rows: Rows = self._small
+                if max(operations(graph), len(graph.inputs), len(graph.outputs)) > _SMALL:
+                    name = compiler.kernel_name(self._function.transforms)
+                    rows = compiler.compile_rolled(name, graph)
+                self._rows, self._graph = (rows, packing), None
             return self._rows
 
     def _small(self, inputs: np.ndarray, out: np.ndarray | None) -> np.ndarray:
         """Return rows of outputs by the kernels that the function has."""
-        count, width = inputs.shape
+        count = inputs.shape[0]
         several = count > 1
-        kernel, _ = self._function.compiled(Variant((int(several),) * width, int(several)))
+        axes = (int(several),) * len(self._function.program.inputs)
+        kernel, _ = self._function.compiled(Variant(axes, int(several)))
         if several:
             columns = list(np.ascontiguousarray(inputs.T))
             outputs = kernel.run_flat(columns, (count,), count)

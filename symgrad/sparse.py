@@ -18,7 +18,7 @@ def scipy_sparse() -> Any:
         import scipy.sparse
     except ImportError:
         raise MissingDependencyError(
-            "sparse=True needs SciPy: install it with pip install scipy"
+            "sparse derivatives need SciPy: install it with pip install scipy"
         ) from None
     return scipy.sparse
 

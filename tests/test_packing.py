@@ -196,7 +196,7 @@ def test_the_brusselator_with_its_sparse_jacobian() -> None:
     place = np.arange(1, n + 1) / (n + 1)
     start = np.stack([1 + np.sin(2 * np.pi * place), np.full(n, 3.0)], axis=-1).ravel()
     # Two neighbours each, and the other substance: 4 entries, 3 at the ends.
-    assert sg.sparsity(jacobian.function).nnz == 2 * (4 * n - 2)
+    assert sg.sparsity(jacobian).nnz == 2 * (4 * n - 2)
     options = {"method": "BDF", "rtol": 1e-8, "atol": 1e-8}
     with_it = solve_ivp(rates, (0, 2), start, jac=jacobian, **options)
     without = solve_ivp(rates, (0, 2), start, **options)
@@ -256,8 +256,9 @@ def test_sparse_mistakes() -> None:
         sg.packed(jacobian)(np.ones((4, 2)))
     with pytest.raises(sg.ArgumentError, match="sparse=True comes last"):
         sg.jacobian(jacobian)(1.0, 2.0)
-    with pytest.raises(sg.ArgumentError, match="called with sparse=True"):
-        sg.sparsity(sg.jacobian(several))
+    for dense in (sg.jacobian(several), sg.packed(several), several, np.sin):
+        with pytest.raises(sg.ArgumentError, match="called with sparse=True"):
+            sg.sparsity(dense)
     packed = sg.packed(jacobian)
     with pytest.raises(sg.DTypeError, match="a CSR array of doubles"):
         packed([1.0, 2.0], out=np.ones((2, 2)))
