@@ -179,12 +179,13 @@ class Packed:
             points = np.broadcast_shapes(*shapes)
         except ValueError:
             raise ShapeError(f"the points {shapes} do not broadcast together") from None
+        shape = math.prod(points), len(self._function.inputs)
         if self._in_order:
-            return np.ascontiguousarray(values[0]).reshape(-1, len(self._arguments[0])), points
-        table = np.empty((*points, len(self._function.inputs)))
+            return np.require(values[0], requirements=("C", "A")).reshape(shape), points
+        table = np.empty((*points, shape[1]))
         for array, place in zip(values, self._places, strict=True):
             table[..., place] = array
-        return table.reshape(-1, table.shape[-1]), points
+        return table.reshape(shape), points
 
     def packing(self) -> Packing:
         """Return how the results are laid out, without compiling anything."""

@@ -121,6 +121,34 @@ def test_out_receives_the_result(way: str) -> None:
     assert np.array_equal(x, out)
 
 
+def test_any_array_of_real_numbers_will_do(way: str) -> None:
+    f = sg.packed(sg.compile("f(x, y) = x - 2*y"))
+    x = np.arange(8.0).reshape(4, 2)
+    expected = x[:, 0] - 2 * x[:, 1]
+    fixed = x.copy()
+    fixed.setflags(write=False)
+    shifted = np.zeros(65, np.uint8)[1:].view(float).reshape(4, 2)
+    shifted[...] = x
+    for same in (
+        fixed,
+        shifted,
+        x.astype(">f8"),
+        x.astype(np.float32),
+        x.astype(int),
+        x.tolist(),
+    ):
+        assert np.array_equal(f(same), expected)
+    assert np.array_equal(f(np.repeat(x, 2, axis=1)[:, ::2]), expected)
+
+
+def test_no_inputs_and_no_outputs(way: str) -> None:
+    f = sg.packed(sg.compile("u = 3; v = pi", outputs=["u", "v"]))
+    assert f([]).tolist() == [3.0, np.pi]
+    assert f(np.empty((4, 0))).shape == (4, 2)
+    flat = sg.packed(sg.hessian(sg.compile("f(x, y) = x + y"), sparse=True))
+    assert flat([1.0, 2.0]).nnz == 0
+
+
 def test_a_packed_function_pickles_and_shows_itself() -> None:
     f = sg.packed(sg.compile("f(x, y, a) = a*x*y"), ["x", "y"], "a")
     assert pickle.loads(pickle.dumps(f))([2.0, 3.0], 5.0) == 30.0

@@ -63,9 +63,14 @@ def read(values, leaf, operands, points, done, size, row):
     return row
 
 
+points_in = numba.types.Array(number, 2, "C", readonly=True)
+table = numba.int64[:, ::1]
+places = numba.uint32[::1]
+
+
 @numba.njit(
-    ["(float64[:, ::1], float64[:, ::1], int64[:, ::1], int64[:, ::1], uint32[::1], "
-     "float64[::1], uint32[::1], float64[::1], int64)"],
+    [(points_in, number[:, ::1], table, table, places, number[::1], places, number[::1],
+      numba.int64)],
     error_model="numpy", nogil=True, cache=True,
 )
 def run(inputs, outputs, segments, leaves, operands, literals, results, values, block):
