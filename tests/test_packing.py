@@ -108,6 +108,15 @@ def test_values_of_large_functions_do_not_depend_on_the_company() -> None:
     assert identical(f(np.asfortranarray(x)), together)
 
 
+def test_many_points_are_several_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+    f = sg.packed(rosenbrock(80))
+    x = np.random.default_rng(4).uniform(-2, 2, (900, 80))
+    at_once = f(x)
+    monkeypatch.setattr("symgrad.runtime.rolled._LAUNCH", 1)
+    assert identical(f(x), at_once)
+    assert np.allclose(at_once, scipy.optimize.rosen(x.T), rtol=1e-12)
+
+
 def test_out_receives_the_result(way: str) -> None:
     f = sg.packed(sg.compile("u = x*y; v = x + y", outputs=["u", "v"]))
     x = np.array([[2.0, 3.0], [5.0, 7.0]])

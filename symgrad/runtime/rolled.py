@@ -15,6 +15,8 @@ __all__ = ["RolledKernel"]
 _TABLE = 1 << 15
 #: The most points in a block.
 _BLOCK = 512
+#: About how many values one launch computes.
+_LAUNCH = 1 << 22
 
 
 class RolledKernel:
@@ -83,8 +85,12 @@ class RolledKernel:
             outputs = out
         block = max(1, min(points, _BLOCK, _TABLE // max(1, self._size)))
         values = empty(self._size * block, inputs.dtype)
-        self._function(
-            inputs, outputs, self._segments, self._leaves, self._operands, self._literals,
-            self._results, values, block,
-        )  # fmt: skip
+        # Between launches the interpreter runs, so that Ctrl-C works.
+        launch = block * max(1, _LAUNCH // (block * max(1, self._size)))
+        for start in range(0, points, launch):
+            rows = slice(start, start + launch)
+            self._function(
+                inputs[rows], outputs[rows], self._segments, self._leaves, self._operands,
+                self._literals, self._results, values, block,
+            )  # fmt: skip
         return outputs

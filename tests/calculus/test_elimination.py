@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import symgrad as sg
-from symgrad.calculus.elimination import MODES, jacobian_entries
+from symgrad.calculus.elimination import MODES, _Linearised, jacobian_entries
 from symgrad.graph.count import FREE, operations
 from symgrad.graph.evaluate import evaluate
 from symgrad.graph.lower import lower
@@ -166,6 +166,19 @@ def test_one_of_two_equal_entries_of_a_hessian_is_derived() -> None:
         assert evaluate(list(found.values()), point) == pytest.approx(
             evaluate(list(whole.values()), point), rel=1e-13
         )
+
+
+def test_a_banded_problem_takes_work_in_proportion_to_its_size() -> None:
+    counts = []
+    for n in (50, 100):
+        graph = lower(rosenbrock(n).program)
+        b = graph.builder
+        row = jacobian_entries(b, [graph.outputs[0].node], list(graph.inputs), mode="reverse")
+        linearised = _Linearised(b, list(row.values()), list(graph.inputs), symmetric=True)
+        assert linearised.eliminate("mixture", math.inf)
+        assert len(linearised.entries()) == 3 * n - 2
+        counts.append(linearised.joined)
+    assert counts[1] <= 2.1 * counts[0]
 
 
 # Sparsity against SymPy ----------------------------------------------------------------
