@@ -25,12 +25,15 @@ from .python import print_function
 
 __all__ = ["Rolled", "Segment", "print_rolled", "roll"]
 
-#: How large a fragment may be, tried in turn until there are few shapes.
+#: How large a fragment may be, tried in turn until there is little code to compile.
 _SIZES = (32, 8, 1)
-_FEW_SHAPES = 32
+#: How many operations all shapes may have together, and for how many a function counts.
+_LITTLE_CODE = 300
+_FUNCTION = 8
 #: A cheap value is computed again in at most so many fragments.
 _REPEATED = 4
 _CHEAP = frozenset({"add", "sub", "mul", "neg"})
+_INLINE = _CHEAP | {"div", "pow", "sqrt", "abs", "max", "min", "where"}
 _NAMES = frozenset({"step", "broadcast"})
 _LITERALS = frozenset({"number", "constant"})
 #: Operands that decide what is computed and so belong to the shape.
@@ -153,7 +156,8 @@ def roll(graph: Graph) -> Rolled:
     order = [node for node in ancestors(roots) if node.op not in _NAMES]
     for size in _SIZES:
         fragments = _cut(order, roots, size)
-        if len({fragment.code for fragment in fragments}) <= _FEW_SHAPES:
+        shapes = {fragment.code: fragment for fragment in fragments}
+        if sum(map(_weight, shapes.values())) <= _LITTLE_CODE:
             break
     return _Table(graph, fragments).rolled()
 
@@ -205,6 +209,13 @@ def _joins(node: Node, owners: set[Node], sizes: Mapping[Node, int], size: int) 
         and len(owners) <= _REPEATED
         and (node.op in _CHEAP or _is_small_power(node))
         and all(_is_leaf(_meant(operand)) for operand in node.operands)
+    )
+
+
+def _weight(fragment: _Fragment) -> int:
+    """Return about how many operations the code of a shape has."""
+    return sum(
+        1 if node.op in _INLINE or node.op in BOOLEAN else _FUNCTION for node in fragment.inner
     )
 
 
