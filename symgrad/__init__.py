@@ -33,7 +33,7 @@ _HOMES = {
         "value_grad_and_hessian",
         "vjp",
     ),
-    "packing": ("Packed", "packed"),
+    "vectors": ("Packed", "packed"),
     "runtime.threads": ("get_num_threads", "set_num_threads"),
     "errors": (
         "ArgumentError",

@@ -153,5 +153,5 @@ def test_compiled_code_gives_the_bits_of_the_function(
     rng = np.random.default_rng(points)
     x = rng.uniform(-2, 2, (points, 3))
     expected = np.stack(np.broadcast_arrays(*f(*x.T)), axis=-1)
-    monkeypatch.setattr("symgrad.packing._SMALL", -1)
+    monkeypatch.setattr("symgrad.vectors._SMALL", -1)
     assert identical(sg.packed(f)(x), expected)

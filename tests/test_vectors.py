@@ -19,7 +19,7 @@ import symgrad as sg
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run a test in the kernels of small functions and in rolled code."""
     if request.param == "rolled":
-        monkeypatch.setattr("symgrad.packing._SMALL", -1)
+        monkeypatch.setattr("symgrad.vectors._SMALL", -1)
     return request.param
 
 
