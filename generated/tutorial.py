@@ -76,13 +76,8 @@ def _cos_angle(r: float, d: float, n: int) -> float:
 
 
 @numba.njit(error_model="numpy", nogil=True)
-def _far_angle(x: float) -> tuple[float, float, int]:
-    """Return r, d and n with x = n*pi/2 + r - d for |x| above 2**40; NaN for infinities.
-
-    x*2/pi modulo 2**27 with 162 bits of the fraction, in digits of 27 bits.
-    """
-    if not math.fabs(x) < math.inf:
-        return math.nan, math.nan, 0
+def _digit(place: int) -> int:
+    """Return a digit of 2/pi in base 2**27; the first two, before the point, are 0."""
     digits = (
         0,
         0,
@@ -133,6 +128,17 @@ def _far_angle(x: float) -> tuple[float, float, int]:
         104707541,
         130236144,
     )
+    return digits[place]
+
+
+@numba.njit(error_model="numpy", nogil=True)
+def _far_angle(x: float) -> tuple[float, float, int]:
+    """Return r, d and n with x = n*pi/2 + r - d for |x| above 2**40; NaN for infinities.
+
+    x*2/pi modulo 2**27 with 162 bits of the fraction, in digits of 27 bits.
+    """
+    if not math.fabs(x) < math.inf:
+        return math.nan, math.nan, 0
     bits = as_int(x) & 0x7FFFFFFFFFFFFFFF
     mantissa = (bits & 0xFFFFFFFFFFFFF) | 0x10000000000000
     exponent = (bits >> 52) - 1075 + 27
@@ -141,12 +147,20 @@ def _far_angle(x: float) -> tuple[float, float, int]:
     m0 = (mantissa << shift) & 0x7FFFFFF
     m1 = (mantissa >> (27 - shift)) & 0x7FFFFFF
     m2 = mantissa >> (54 - shift)
-    whole, f1, f2, f3, f4, f5, f6, carry = 0, 0, 0, 0, 0, 0, 0, 0
-    for i in range(place + 7, place - 1, -1):
-        total = m0 * digits[i] + m1 * digits[i + 1] + m2 * digits[i + 2] + carry
-        f6, f5, f4, f3, f2, f1 = f5, f4, f3, f2, f1, whole
-        whole = total & 0x7FFFFFF
-        carry = total >> 27
+    d0, d1, d2 = _digit(place), _digit(place + 1), _digit(place + 2)
+    d3, d4, d5 = _digit(place + 3), _digit(place + 4), _digit(place + 5)
+    d6, d7, d8 = _digit(place + 6), _digit(place + 7), _digit(place + 8)
+    # Column by column from the right, without a loop: each carries into the next.
+    t7 = m0 * d7 + m1 * d8 + m2 * _digit(place + 9)
+    t6 = m0 * d6 + m1 * d7 + m2 * d8 + (t7 >> 27)
+    t5 = m0 * d5 + m1 * d6 + m2 * d7 + (t6 >> 27)
+    t4 = m0 * d4 + m1 * d5 + m2 * d6 + (t5 >> 27)
+    t3 = m0 * d3 + m1 * d4 + m2 * d5 + (t4 >> 27)
+    t2 = m0 * d2 + m1 * d3 + m2 * d4 + (t3 >> 27)
+    t1 = m0 * d1 + m1 * d2 + m2 * d3 + (t2 >> 27)
+    whole = (m0 * d0 + m1 * d1 + m2 * d2 + (t1 >> 27)) & 0x7FFFFFF
+    f1, f2, f3 = t1 & 0x7FFFFFF, t2 & 0x7FFFFFF, t3 & 0x7FFFFFF
+    f4, f5, f6 = t4 & 0x7FFFFFF, t5 & 0x7FFFFFF, t6 & 0x7FFFFFF
     sign = -1.0 if x < 0.0 else 1.0
     n = whole
     if f1 >= 0x4000000:
@@ -184,19 +198,13 @@ def _near_angle(x: float) -> tuple[float, float, int]:
     return h, fma(k, -1.4973849048591698e-33, d), as_int(t)
 
 
-@numba.njit(error_model="numpy", nogil=True, forceinline=True)
-def cos_near(x: float) -> float:
-    """Return the cosine of x, for |x| at most 2**40."""
-    r, d, n = _near_angle(x)
-    return _cos_angle(r, d, n)
-
-
 @numba.njit(error_model="numpy", nogil=True)
 def cos(x: float) -> float:
     """Return the cosine of x."""
     if math.fabs(x) <= 1099511627776.0:
-        return cos_near(x)
-    r, d, n = _far_angle(x)
+        r, d, n = _near_angle(x)
+    else:
+        r, d, n = _far_angle(x)
     return _cos_angle(r, d, n)
 
 
@@ -251,19 +259,13 @@ def _sin_angle(r: float, d: float, n: int) -> float:
     return as_float(as_int(v) ^ ((n & 2) << 62))
 
 
-@numba.njit(error_model="numpy", nogil=True, forceinline=True)
-def sin_near(x: float) -> float:
-    """Return the sine of x, for |x| at most 2**40."""
-    r, d, n = _near_angle(x)
-    return _sin_angle(r, d, n)
-
-
 @numba.njit(error_model="numpy", nogil=True)
 def sin(x: float) -> float:
     """Return the sine of x."""
     if math.fabs(x) <= 1099511627776.0:
-        return sin_near(x)
-    r, d, n = _far_angle(x)
+        r, d, n = _near_angle(x)
+    else:
+        r, d, n = _far_angle(x)
     return _sin_angle(r, d, n)
 
 number = numba.float64

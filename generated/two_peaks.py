@@ -17,6 +17,17 @@ import numba
 import numpy as np
 
 @numba.extending.intrinsic
+def as_float(context, x):
+    """Return the number with the same bits as x."""
+
+    def generate(target, builder, signature, arguments):
+        kind = target.get_value_type(signature.return_type)
+        return builder.bitcast(arguments[0], kind)
+
+    return numba.float64(numba.int64), generate
+
+
+@numba.extending.intrinsic
 def as_int(context, x):
     """Return the number with the same bits as x."""
 
@@ -35,17 +46,6 @@ def fma(context, a, b, c):
         return builder.fma(*arguments)
 
     return numba.float64(numba.float64, numba.float64, numba.float64), generate
-
-
-@numba.extending.intrinsic
-def as_float(context, x):
-    """Return the number with the same bits as x."""
-
-    def generate(target, builder, signature, arguments):
-        kind = target.get_value_type(signature.return_type)
-        return builder.bitcast(arguments[0], kind)
-
-    return numba.float64(numba.int64), generate
 
 
 @numba.extending.intrinsic
@@ -82,13 +82,10 @@ def wide_vectors(context):
 
 
 @numba.njit(error_model="numpy", nogil=True, forceinline=True)
-def _reduced(x: float) -> tuple[int, float, float]:
-    """Return k (in the lowest bits of a number), r and its error: x = k*log(2) + r + error."""
-    t = fma(x, 1.4426950408889634, 6755399441055744.0)
-    k = t - 6755399441055744.0
-    a = fma(k, -0.6931471805599453, x)
-    r = fma(k, -2.3190468138462996e-17, a)
-    return as_int(t), r, fma(k, -2.3190468138462996e-17, a - r)
+def _scaled(v: float, n: int) -> float:
+    """Return v*2**n for v near 1 in two steps, of which the second alone can round."""
+    half = n >> 1
+    return v * as_float((half + 1023) << 52) * as_float((n - half + 1023) << 52)
 
 
 @numba.njit(error_model="numpy", nogil=True, forceinline=True)
@@ -96,20 +93,21 @@ def exp(x: float) -> float:
     """Return e to the power x; below 0.9 ULP."""
     y = 709.79 if x > 709.79 else x
     y = -746.0 if y < -746.0 else y
-    n, r, _ = _reduced(y)
-    p = fma(r, 2.5109258884952488e-08, 2.762644171367754e-07)
-    p = fma(r, p, 2.7557244480040326e-06)
-    p = fma(r, p, 2.4801504143870078e-05)
-    p = fma(r, p, 0.0001984126988501557)
-    p = fma(r, p, 0.0013888888932648872)
-    p = fma(r, p, 0.008333333333322313)
-    p = fma(r, p, 0.041666666666572684)
-    p = fma(r, p, 0.16666666666666677)
-    p = fma(r, p, 0.5000000000000006)
+    t = fma(y, 1.4426950408889634, 6755399441055744.0)
+    k = t - 6755399441055744.0
+    r = fma(k, -2.3190468138462996e-17, fma(k, -0.6931471805599453, y))
+    z = r * r
+    p = fma(z, 2.5109258884952488e-08, 2.7557244480040326e-06)
+    p = fma(z, p, 0.0001984126988501557)
+    p = fma(z, p, 0.008333333333322313)
+    p = fma(z, p, 0.16666666666666677)
+    q = fma(z, 2.762644171367754e-07, 2.4801504143870078e-05)
+    q = fma(z, q, 0.0013888888932648872)
+    q = fma(z, q, 0.041666666666572684)
+    q = fma(z, q, 0.5000000000000006)
+    p = fma(r, p, q)
     p = fma(r, p, 1.0)
-    low = y < -700.0
-    scale = as_float((n + (1223 if low else 1022)) << 52)
-    return fma(p, r, 1.0) * scale * (6.223015277861142e-61 if low else 2.0)
+    return _scaled(fma(p, r, 1.0), (as_int(t) << 32) >> 32)
 
 number = numba.float64
 array = numba.types.Array(number, 1, "C", readonly=True)
@@ -124,17 +122,32 @@ result = number[::1]
 def forward(n, x, h1, c1, w1, h2, c2, w2, a, b, model_out):
     wide_vectors()
     no_overlap()
-    for i in range(n):
-        x_i = x[i]
-        # p1 = h1*exp(-((x - c1)/w1)**2/2)
-        t = (x_i - c1)/w1
-        p1 = h1*exp(-(t*t/2.0))
-        # p2 = h2*exp(-((x - c2)/w2)**2/2)
-        t1 = (x_i - c2)/w2
-        p2 = h2*exp(-(t1*t1/2.0))
-        # model(x, h1, c1, w1, h2, c2, w2, a, b) = p1 + p2 + a + b*x
-        model = p1 + p2 + a + b*x_i
-        model_out[i] = model
+    kept = np.empty((2, 256))
+    for start in range(0, n, 256):
+        size = min(256, n - start)
+        for k in range(size):
+            i = np.uint64(start + k)
+            x_i = x[i]
+            # p1 = h1*exp(-((x - c1)/w1)**2/2)
+            t = (x_i - c1)/w1
+            t1 = exp(-(t*t/2.0))
+            # p2 = h2*exp(-((x - c2)/w2)**2/2)
+            t2 = (x_i - c2)/w2
+            t3 = exp(-(t2*t2/2.0))
+            kept[0, k] = t1
+            kept[1, k] = t3
+        for k in range(size):
+            i = np.uint64(start + k)
+            t = kept[0, k]
+            t1 = kept[1, k]
+            x_i = x[i]
+            # p1 = h1*exp(-((x - c1)/w1)**2/2)
+            p1 = h1*t
+            # p2 = h2*exp(-((x - c2)/w2)**2/2)
+            p2 = h2*t1
+            # model(x, h1, c1, w1, h2, c2, w2, a, b) = p1 + p2 + a + b*x
+            model = p1 + p2 + a + b*x_i
+            model_out[i] = model
 
 
 @numba.njit(
@@ -148,27 +161,42 @@ def jacobian(
 ):
     wide_vectors()
     no_overlap()
-    for i in range(n):
-        x_i = x[i]
-        # p1 = h1*exp(-((x - c1)/w1)**2/2)
-        t = (x_i - c1)/w1
-        t1 = exp(-(t*t/2.0))
-        # p2 = h2*exp(-((x - c2)/w2)**2/2)
-        t2 = (x_i - c2)/w2
-        t3 = exp(-(t2*t2/2.0))
-        # derivatives of p2 = h2*exp(-((x - c2)/w2)**2/2)
-        t4 = h2*t3/2.0*(2.0*t2)/w2
-        # derivatives of p1 = h1*exp(-((x - c1)/w1)**2/2)
-        t5 = h1*t1/2.0*(2.0*t)/w1
-        model_h1_out[i] = t1
-        model_c1_out[i] = t5
-        model_w1_out[i] = t5*t
-        model_h2_out[i] = t3
-        model_c2_out[i] = t4
-        # derivatives of p2 = h2*exp(-((x - c2)/w2)**2/2)
-        model_w2_out[i] = t4*t2
-        model_a_out[i] = 1.0
-        model_b_out[i] = x_i
+    kept = np.empty((4, 256))
+    for start in range(0, n, 256):
+        size = min(256, n - start)
+        for k in range(size):
+            i = np.uint64(start + k)
+            x_i = x[i]
+            # p1 = h1*exp(-((x - c1)/w1)**2/2)
+            t = (x_i - c1)/w1
+            t1 = exp(-(t*t/2.0))
+            # p2 = h2*exp(-((x - c2)/w2)**2/2)
+            t2 = (x_i - c2)/w2
+            t3 = exp(-(t2*t2/2.0))
+            kept[0, k] = t
+            kept[1, k] = t1
+            kept[2, k] = t2
+            kept[3, k] = t3
+            model_h1_out[i] = t1
+            model_h2_out[i] = t3
+        for k in range(size):
+            i = np.uint64(start + k)
+            t = kept[0, k]
+            t1 = kept[1, k]
+            t2 = kept[2, k]
+            t3 = kept[3, k]
+            x_i = x[i]
+            # derivatives of p2 = h2*exp(-((x - c2)/w2)**2/2)
+            t4 = h2*t3/2.0*(2.0*t2)/w2
+            # derivatives of p1 = h1*exp(-((x - c1)/w1)**2/2)
+            t5 = h1*t1/2.0*(2.0*t)/w1
+            model_c1_out[i] = t5
+            model_w1_out[i] = t5*t
+            model_c2_out[i] = t4
+            # derivatives of p2 = h2*exp(-((x - c2)/w2)**2/2)
+            model_w2_out[i] = t4*t2
+            model_a_out[i] = 1.0
+            model_b_out[i] = x_i
 
 
 # Values computed with 50 digits, independently of the kernels:

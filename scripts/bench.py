@@ -163,10 +163,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the comparison; return the exit status."""
     options = _parser().parse_args(arguments)
     peers = options.peers or list(PEERS)
-    if not any(name.startswith("symgrad") for name in peers):
-        peers = ["symgrad_out", "symgrad", *peers]
-    elif "symgrad" in peers and "symgrad_out" not in peers:
-        peers = ["symgrad_out", *peers]
+    ours = [name for name in PEERS if name.startswith("symgrad")]
+    if "symgrad" in peers or not set(ours) & set(peers):
+        peers = [*ours, *(name for name in peers if name not in ours)]
     given = sys.argv[1:] if arguments is None else arguments
     pinned = _pin(options.core)
     sg.set_num_threads(1)

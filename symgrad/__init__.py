@@ -57,7 +57,7 @@ _HOMES = {
         str.split(
             "abs acos acosh arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin "
             "asinh atan atan2 atanh besselj0 besselj1 cbrt ceil clamp clip cos cosh cot "
-            "csc digamma erf erfc exp exp2 expit expm1 fabs floor gamma gammaln gelu "
+            "csc digamma erf erf_slope erfc exp exp2 expit expm1 fabs floor gamma gammaln gelu "
             "heaviside hypot j0 j1 lgamma ln log log10 log1p log2 logaddexp loggamma max "
             "maximum mean min minimum mod polygamma pow power psi relu rint round rsqrt "
             "sec sech2 sgn sigmoid sign silu sin sinc sinc_derivative sinh softplus sqrt sum "

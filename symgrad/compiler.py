@@ -21,6 +21,7 @@ from .calculus.transform import (
     Pushforward,
     Transform,
 )
+from .codegen.flatten import flatten
 from .codegen.module import print_module
 from .codegen.python import Function as Printed
 from .codegen.python import print_function
@@ -201,7 +202,9 @@ def compile_kernel(
 ) -> tuple[Kernel, Packing]:
     """Return the compiled kernel of a Program and how its outputs are packed."""
     source, printed, graph, packing = print_source(program, transforms, variant)
-    function = getattr(cache.load(source), printed.name)
+    # Loops over arrays compile as long as they do; for numbers the number of functions counts.
+    text = source if any(variant.axes) else flatten(source)
+    function = getattr(cache.load(text), printed.name)
     place = {str(node.payload): number for number, node in enumerate(graph.inputs)}
 
     def slot(axes: int, like: Sequence[str]) -> Slot:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,7 +14,6 @@ import numpy as np
 from . import compiler
 from .calculus.sweep import closed_form
 from .calculus.transform import (
-    Block,
     Gradient,
     Hessian,
     Jacobian,
@@ -29,9 +29,11 @@ from .graph.count import operations
 from .graph.lower import varying
 from .graph.node import Graph
 from .language.program import Program
+from .packing import destinations, is_plain, pack
 from .runtime import arrays
 from .runtime.kernel import Kernel
-from .sparse import matrix, pattern, scipy_sparse
+from .shortcuts import Shortcut, no_shortcut, shortcut
+from .sparse import pattern, scipy_sparse
 
 __all__ = [
     "Function",
@@ -48,8 +50,9 @@ __all__ = [
 
 Value = Any  # a number or an array
 
-_NUMBERS = frozenset({float, int})
-_DOUBLE = np.dtype(np.float64)
+#: The types of arguments for which there are shortcuts, and how many shortcuts are kept.
+_SIMPLE = frozenset({float, int, np.float64, np.ndarray})
+_REMEMBERED = 256
 
 
 class _Compiled(NamedTuple):
@@ -88,8 +91,8 @@ class Function:
         self._inputs = program.inputs + self._extra
         self._names = [] if names is None else names
         self._compiled: dict[Variant, _Compiled] = {}
-        self._uniform: dict[tuple[bool, ...], _Compiled] = {}
-        self._scalar: Any = None
+        self._latest: Shortcut = no_shortcut
+        self._shortcuts: dict[tuple[type, ...], dict[str, Shortcut]] = {}
         self._lock = threading.RLock()
 
     # What it is
@@ -161,107 +164,94 @@ class Function:
             ShapeError: the shapes do not broadcast, or `out` does not fit.
             DTypeError: an argument does not consist of real numbers.
         """
-        if not kwargs and out is None and len(args) == len(self._inputs):
-            if _NUMBERS.issuperset(map(type, args)):
-                return self._call_numbers(args)
-        else:
-            if out is not None and "out" in self._inputs:
-                # An input of that name comes first; such a function has no out=.
-                kwargs, out = {**kwargs, "out": out}, None
-            args = self._bind(args, kwargs)
-        result = self._call_uniform(args, out)
-        if result is not NotImplemented:
-            return result
+        if not kwargs:
+            result = self._latest(args, out)
+            if result is not NotImplemented:
+                return result
+        args, out = self._arguments(args, out, kwargs)
+        for short in self._shortcuts.get(tuple(map(type, args)), {}).values():
+            result = short(args, out)
+            if result is not NotImplemented:
+                self._latest = short
+                return result
         for value in args:
             handler = getattr(type(value), "__symgrad_function__", None)
             if handler is not None:
-                if out is not None:
-                    raise ArgumentError("out= is for arrays; a tensor's result is a tensor")
-                return handler(self, args)
+                return self._call_handler(handler, args, out)
         return self._call_arrays(args, out)
 
-    def _call_numbers(self, args: tuple[float, ...]) -> Any:
-        scalar = self._scalar
-        if scalar is None:
-            scalar = self._scalar = self._number_path()
-        try:
-            return scalar(*args)
-        except (OverflowError, TypeError):
-            # An integer too large for a double; what looks at arrays says so.
-            return self._call_arrays(args, None)
+    def bind(self, /, *args: Value, out: Any = None, **kwargs: Value) -> Bound:
+        """Return the call with these arguments, for hot loops.
 
-    def _call_uniform(self, args: Sequence[Value], out: Any) -> Any:
-        """Return the result for floats and contiguous doubles of one shape.
+        The arguments are looked at once, now. The bound call takes none: it reads the arrays
+        as they are at that time, writes the results into the same arrays each time, and
+        returns these. Results that are numbers or stacked, such as a Jacobian, are returned
+        anew, numbers for which `out` has an array are written there. Binding computes the
+        results, too.
 
-        This is what most calls pass, so it goes around the general look at arguments;
-        NotImplemented for anything else.
+        Args:
+            *args: the arguments in the order of `inputs`.
+            out: the arrays that receive the results, as in a call; None makes new ones.
+            **kwargs: the arguments by name.
+
+        Raises:
+            ArgumentError: as in a call; or an argument is a tensor.
+            ShapeError: as in a call.
+            DTypeError: as in a call.
+
+        >>> import symgrad as sg
+        >>> x, z = np.array([1.0, 2.0]), np.empty(2)
+        >>> square = sg.compile("x**2").bind(x, out=z)
+        >>> x += 1
+        >>> square() is z, z
+        (True, array([4., 9.]))
         """
-        shape: tuple[int, ...] | None = None
-        size = 0
-        kinds = []
-        for value in args:
-            kind = type(value)
-            if kind is np.ndarray:
-                if shape is None:
-                    shape, size = value.shape, value.size
-                elif value.shape != shape:
-                    return NotImplemented
-                if value.dtype is not _DOUBLE or not _is_plain(value):
-                    return NotImplemented
-            elif kind is not float:
+        given, out = self._arguments(args, out, kwargs)
+        for name, value in zip(self._inputs, given, strict=True):
+            if hasattr(type(value), "__symgrad_function__"):
+                raise ArgumentError(f"bind is for arrays and numbers, '{name}' is a tensor")
+        values, layout, variant = self._validated(given)
+        kernel, packing = self.compiled(variant)
+        into = None if out is None else _into(out, kernel, packing, values)
+        outputs = kernel.run(_unshared(values, into or ()), layout, into)
+        results = pack(packing, outputs)
+        # What had to be converted must be converted again when it has changed.
+        as_given = all(v is g or type(v) is float for v, g in zip(values, given, strict=True))
+        launch = kernel.bound(values, layout, outputs) if as_given else None
+        if launch is None:
+            arrays_of = [o if isinstance(o, np.ndarray) else None for o in outputs]
+            again = pack(packing, arrays_of) if is_plain(packing) else None
+            return Bound(self, partial(self._call_arrays, given, again), _as_it_is)
+        if is_plain(packing) and not kernel.returned:
+            return Bound(self, launch, lambda _: results)
+        return Bound(
+            self, launch, lambda returned: pack(packing, kernel.update(outputs, returned))
+        )
+
+    def _call_handler(
+        self, handler: Callable[..., Any], args: tuple[Value, ...], out: Any
+    ) -> Any:
+        """Let a type of arguments that computes for itself, such as tensors, do so."""
+        if out is not None:
+            raise ArgumentError("out= is for arrays; a tensor's result is a tensor")
+        kinds = tuple(map(type, args))
+
+        def short(args: tuple[Value, ...], out: Any) -> Any:
+            if out is not None or tuple(map(type, args)) != kinds:
                 return NotImplemented
-            kinds.append(kind is np.ndarray)
-        if size < 2 or self._extra:
-            return NotImplemented
-        key = tuple(kinds)
-        compiled = self._uniform.get(key)
-        if compiled is None:
-            variant = Variant(tuple(map(int, kinds)), 1)
-            compiled = self._uniform[key] = self.compiled(variant)
-        kernel, packing = compiled
-        if out is None:
-            return _pack(packing, kernel.run_flat(args, shape or (), size))
-        into = _own_memory(packing, out, args, shape or (), kernel)
-        if into is None:
-            return NotImplemented
-        return _pack(packing, kernel.run_flat(args, shape or (), size, into))
+            return handler(self, args)
 
-    def _number_path(self) -> Any:
-        """Return a function of plain numbers that packs what the kernel returns."""
-        compiled = self.compiled(Variant((0,) * len(self._program.inputs)))
-        function, packing = compiled.kernel.function, compiled.packing
-        if not compiled.kernel.returned:
-            return lambda: _pack(packing, [])
-        double = np.float64
-        if packing == Block(0):
-            return lambda *args: double(function(*args))
-        if isinstance(packing, tuple) and packing == tuple(
-            Block(k) for k in range(len(packing))
-        ):
-            if len(packing) == 1:
-                return lambda *args: (double(function(*args)),)
-            return lambda *args: tuple(map(double, function(*args)))
-        if isinstance(packing, tuple) and packing == (
-            Block(0),
-            tuple(Block(k) for k in range(1, compiled.kernel.returned)),
-        ):
+        self._latest = short
+        return handler(self, args)
 
-            def value_and_rest(*args: float) -> Any:
-                value, *rest = function(*args)
-                return double(value), tuple(map(double, rest))
-
-            return value_and_rest
-        many = compiled.kernel.returned > 1
-
-        def call(*args: float) -> Any:
-            values = function(*args)
-            return _pack(packing, list(map(double, values if many else (values,))))
-
-        return call
-
-    def _bind(self, args: Sequence[Value], kwargs: Mapping[str, Value]) -> tuple[Value, ...]:
-        """Return the arguments in order, or say which is missing or too much."""
+    def _arguments(
+        self, args: tuple[Value, ...], out: Any, kwargs: Mapping[str, Value]
+    ) -> tuple[tuple[Value, ...], Any]:
+        """Return the arguments in order and `out`, or say which is missing or too much."""
         names = self._inputs
+        if out is not None and "out" in names:
+            # An input of that name comes first; such a function has no out=.
+            kwargs, out = {**kwargs, "out": out}, None
         listed = ", ".join(names) if names else "none"
         if len(args) > len(names):
             raise ArgumentError(
@@ -279,46 +269,47 @@ class Function:
         if missing:
             noun = "argument" if len(missing) == 1 else "arguments"
             raise ArgumentError(f"missing {noun} {', '.join(missing)}: the inputs are {listed}")
-        return tuple(values[name] for name in names)
+        return tuple(values[name] for name in names), out
 
     def _call_arrays(self, args: Sequence[Value], out: Any) -> Any:
+        values, layout, variant = self._validated(args)
+        kernel, packing = self.compiled(variant)
+        self._remember(args, variant)
+        if out is None:
+            return pack(packing, kernel.run(values, layout))
+        into = _into(out, kernel, packing, values)
+        return pack(packing, kernel.run(_unshared(values, into), layout, into))
+
+    def _validated(self, args: Sequence[Value]) -> tuple[list[Value], arrays.Layout, Variant]:
+        """Return the arguments as kernels take them, how they broadcast, and the Variant."""
         own = len(self._program.inputs)
         names = self._inputs
         values = [arrays.operand(v, n) for v, n in zip(args, names, strict=True)]
         layout = arrays.layout(values[:own], names[:own])
         dtype = str(arrays.result_dtype(args))
         everywhere = (1 << len(layout.extents)) - 1
-        kernel, packing = self.compiled(Variant(layout.axes, everywhere, dtype))
-        for position in range(own, len(values)):
-            values[position] = kernel.fit(position, values, names[position])
-        if out is None:
-            return _pack(packing, kernel.run(values, layout))
-        return self._call_into(out, kernel, packing, values, layout)
+        variant = Variant(layout.axes, everywhere, dtype)
+        if self._extra:
+            kernel = self.compiled(variant).kernel
+            for position in range(own, len(values)):
+                values[position] = kernel.fit(position, values, names[position])
+        return values, layout, variant
 
-    def _call_into(
-        self,
-        out: Any,
-        kernel: Kernel,
-        packing: Packing,
-        values: list[Value],
-        layout: arrays.Layout,
-    ) -> Any:
-        """Compute into the arrays that the caller gave."""
-        shapes = kernel.shapes(values)
-        into: list[np.ndarray | None] = [None] * len(shapes)
-        for number, array, name in _destinations(packing, out, "out"):
-            into[number] = arrays.check_out(array, shapes[number], kernel.dtype, name)
-        targets = [array for array in into if array is not None]
-        if any(arrays.share(a, b) for a, b in itertools.combinations(targets, 2)):
-            raise ShapeError("two of the arrays in out= share memory")
-        # Kernels are compiled for arrays that are apart, so a shared input is copied.
-        values = [
-            np.copy(value)
-            if isinstance(value, np.ndarray) and any(arrays.share(value, a) for a in targets)
-            else value
-            for value in values
-        ]
-        return _pack(packing, kernel.run(values, layout, into))
+    def _remember(self, args: Sequence[Value], variant: Variant) -> None:
+        """Keep a shortcut for arguments of these types if they are as simple as most are."""
+        kinds = tuple(map(type, args))
+        known = self._shortcuts.get(kinds, {})
+        if (
+            not self._extra
+            and _SIMPLE.issuperset(kinds)
+            and variant.everywhere <= 1
+            and variant.axes == tuple(kind is np.ndarray for kind in kinds)
+            and variant.dtype not in known
+            and len(self._shortcuts) < _REMEMBERED
+        ):
+            made = shortcut(*self.compiled(variant), kinds)
+            # A new dictionary, since another thread may be reading the old one.
+            self._shortcuts[kinds] = {**known, variant.dtype: made}
 
     def compiled(self, variant: Variant) -> _Compiled:
         """Return the kernel for one kind of arguments, compiled at its first use."""
@@ -554,33 +545,63 @@ class Function:
                 raise ArgumentError(f"there is no input '{name}': {hint}")
 
 
-def _is_plain(array: np.ndarray) -> bool:
-    """Tell whether a kernel can read an array as it is."""
-    flags = array.flags
-    return bool(flags.c_contiguous and flags.aligned)
+class Bound:
+    """The call of a Function with arguments that `Function.bind` has looked at.
 
-
-def _own_memory(
-    packing: Packing, out: Any, args: Sequence[Value], shape: tuple[int, ...], kernel: Kernel
-) -> list[np.ndarray | None] | None:
-    """Return the arrays of ``out=`` by output where there is no doubt that they fit.
-
-    Arrays that own their memory share it with no other that does; whatever is less simple
-    gives None, and the general path looks at it, and at what is wrong with it.
+    Call it without arguments; it returns the results.
     """
-    into: list[np.ndarray | None] = [None] * kernel.outputs
-    seen = {id(value) for value in args if type(value) is np.ndarray and value.flags.owndata}
-    if len(seen) != sum(type(value) is np.ndarray for value in args):
-        return None
-    for number, array, _ in _destinations(packing, out, "out"):
-        if type(array) is not np.ndarray or array.shape != shape or id(array) in seen:
-            return None
-        flags = array.flags
-        if array.dtype is not _DOUBLE or not (flags.owndata and flags.carray):
-            return None
-        seen.add(id(array))
-        into[number] = array
+
+    __slots__ = ("_collect", "_launch", "function")
+
+    def __init__(
+        self,
+        function: Function,
+        launch: Callable[[], Any],
+        collect: Callable[[Any], Any],
+    ) -> None:
+        """Keep what computes and what makes results of that; `Function.bind` does this."""
+        self.function = function
+        self._launch = launch
+        self._collect = collect
+
+    def __call__(self) -> Any:
+        """Compute from what the arrays hold now and return the results."""
+        return self._collect(self._launch())
+
+    def __repr__(self) -> str:
+        return f"<bound call of {self.function!r}>"
+
+
+def _as_it_is(results: Any) -> Any:
+    return results
+
+
+def _into(
+    out: Any, kernel: Kernel, packing: Packing, values: Sequence[Value]
+) -> list[np.ndarray | None]:
+    """Return the arrays of `out` by output, all of which fit; None is a new array."""
+    shapes = kernel.shapes(values)
+    into: list[np.ndarray | None] = [None] * len(shapes)
+    for number, array, name in destinations(packing, out, "out"):
+        into[number] = arrays.check_out(array, shapes[number], kernel.dtype, name)
+    targets = [array for array in into if array is not None]
+    if any(arrays.share(a, b) for a, b in itertools.combinations(targets, 2)):
+        raise ShapeError("two of the arrays in out= share memory")
     return into
+
+
+def _unshared(values: Sequence[Value], into: Sequence[np.ndarray | None]) -> list[Value]:
+    """Return the inputs, copied where they share memory with a result.
+
+    Kernels are compiled for arrays that are apart.
+    """
+    targets = [array for array in into if array is not None]
+    return [
+        np.copy(value)
+        if isinstance(value, np.ndarray) and any(arrays.share(value, a) for a in targets)
+        else value
+        for value in values
+    ]
 
 
 def _extra_inputs(program: Program, transforms: Sequence[Transform]) -> tuple[str, ...]:
@@ -590,48 +611,6 @@ def _extra_inputs(program: Program, transforms: Sequence[Transform]) -> tuple[st
     variant = Variant((0,) * len(program.inputs))
     graph, _ = compiler.build_graph(program, transforms, variant)
     return tuple(str(node.payload) for node in graph.inputs[len(program.inputs) :])
-
-
-def _pack(packing: Packing, outputs: Sequence[Value]) -> Any:
-    """Hand outputs to the caller as the packing says."""
-    if isinstance(packing, Block):
-        start, shape = packing
-        if not shape:
-            return outputs[start]
-        size = int(np.prod(shape))
-        parts = np.broadcast_arrays(*outputs[start : start + size]) if size else []
-        stacked = np.stack(parts, axis=-1) if size else np.empty(0)
-        return stacked.reshape((*stacked.shape[:-1], *shape))
-    if isinstance(packing, Sparse):
-        return matrix(packing, _entries(packing, outputs))
-    return tuple(_pack(part, outputs) for part in packing)
-
-
-def _entries(packing: Sparse, outputs: Sequence[Value]) -> np.ndarray:
-    """Return the entries of a sparse matrix, which is taken at one point."""
-    entries = np.array(outputs[packing.start : packing.start + packing.indices.size])
-    if entries.ndim > 1:
-        raise ShapeError("a sparse matrix is taken at one point: pass numbers, not arrays")
-    return entries
-
-
-def _destinations(packing: Packing, out: Any, name: str) -> Iterator[tuple[int, Any, str]]:
-    """Yield the number of an output, the array that receives it, and what to call it."""
-    if isinstance(packing, Block):
-        if packing.shape:
-            raise ShapeError("out= is not for results that are stacked, such as a Jacobian")
-        if isinstance(out, tuple) and len(out) == 1:
-            (out,) = out
-        if out is not None:
-            yield packing.start, out, name
-        return
-    if isinstance(packing, Sparse):
-        raise ShapeError("out= is not for sparse results called so: see symgrad.packed")
-    if not isinstance(out, tuple | list) or len(out) != len(packing):
-        kind = f"{len(out)} items" if isinstance(out, tuple | list) else type(out).__name__
-        raise ShapeError(f"{name} must be a tuple of {len(packing)} items, not {kind}")
-    for number, (part, item) in enumerate(zip(packing, out, strict=True)):
-        yield from _destinations(part, item, f"{name}[{number}]")
 
 
 def _names(

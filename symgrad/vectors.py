@@ -216,12 +216,13 @@ class Packed:
     def _small(self, inputs: np.ndarray, out: np.ndarray | None) -> np.ndarray:
         """Return rows of outputs by the kernels that the function has."""
         count = inputs.shape[0]
-        several = count > 1
+        several = count > 1 and inputs.shape[1] > 0
         axes = (int(several),) * len(self._function.program.inputs)
         kernel, _ = self._function.compiled(Variant(axes, int(several)))
         if several:
             columns = list(np.ascontiguousarray(inputs.T))
-            outputs = kernel.run_flat(columns, (count,), count)
+            layout = arrays.layout(columns, self._function.inputs)
+            outputs = kernel.run(columns, layout)
         elif count:
             returned = kernel.function(*map(float, inputs[0]))
             outputs = [returned] if kernel.returned == 1 else list(returned or ())

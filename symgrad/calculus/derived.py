@@ -27,7 +27,5 @@ DERIVED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "log1p": ("1/(x + 1)",),
         "log2": ("1/(x*log(2))",),
         "log10": ("1/(x*log(10))",),
-        "erf": ("2*exp(-x**2)/sqrt(pi)",),
-        "erfc": ("-2*exp(-x**2)/sqrt(pi)",),
     }
 )

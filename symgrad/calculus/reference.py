@@ -290,6 +290,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "polygamma": lambda n, x: mpmath.polygamma(int(n), x),
     "besselj0": lambda x: mpmath.besselj(0, x),
     "besselj1": lambda x: mpmath.besselj(1, x),
+    "erf_slope": lambda x: 2 * mpmath.exp(-(x**2)) / mpmath.sqrt(mpmath.pi),
     "sech2": lambda x: 1 / mpmath.cosh(x) ** 2,
     "sigmoid": _sigmoid,
     "softplus": _softplus,

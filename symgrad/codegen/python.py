@@ -42,7 +42,7 @@ _WIDTH = 60
 _LINE = 92
 _UNROLLED = 4
 #: How many points are summed before their sum goes to the total.
-_BLOCK = 512
+_BLOCK = 256
 #: How many calls of a function of two operands that takes more are written in one line.
 _NESTED = 4
 #: Whole exponents beyond this are passed as floating-point numbers.
@@ -330,7 +330,7 @@ class _Printer:
         """Print a loop over blocks of points with loops over the points of a block inside.
 
         Sums are taken block by block: fixed blocks give fixed bits and keep rounding errors
-        small.
+        small. A block is summed in the type of the arithmetic, the blocks in float64.
         """
         extent = self.extents[nest.axes[0]]
         place = rows(strips)
@@ -345,7 +345,7 @@ class _Printer:
         self._line(f"{size} = min({_BLOCK}, {extent} - {start})")
         parts = {node: self.names.fresh("part") for node in nest.totals[0]}
         for node, part in parts.items():
-            self._line(f"{part} = 0.0")
+            self._line(f"{part} = {self._zero()}")
             self.known[node] = Text(part)
         for strip in strips:
             known, ordered, taken = dict(self.known), dict(self.ordered), self.names.mark()
@@ -377,7 +377,7 @@ class _Printer:
         self.names.release(taken)
         self.indent += 1
         for part in parts:
-            self._line(f"{part} = 0.0")
+            self._line(f"{part} = {self._zero()}")
         loop()
         self.indent -= 1
 
@@ -523,7 +523,8 @@ class _Printer:
                 target = self._element(self.arrays[node], node.axes, counters)
                 self._line(f"{target} += {value}")
             else:
-                self._line(f"{total.code} = {self._primitive('plus')}({total.code}, {value})")
+                plus = self._primitive("plus" if self.dtype == "float64" else "plusf")
+                self._line(f"{total.code} = {plus}({total.code}, {value})")
         for name, node in stores:
             if _source(node) not in self.known:
                 self._comment(node)
@@ -660,6 +661,9 @@ class _Printer:
 
     def _one(self) -> str:
         return self._typed(Text("1.0")).code
+
+    def _zero(self) -> str:
+        return self._typed(Text("0.0")).code
 
     def _call(self, node: Node) -> Text:
         arguments = [self._expression(operand).code for operand in node.operands]

@@ -27,7 +27,10 @@ _HEAVY = 8
 _STRIP = 90
 #: What takes more operations than this is kept for later strips and not computed again.
 _REPEATED = 2
+#: From so many other operations on, those after the last function are a strip of their own.
+_GLUE = 8
 _SLOW = frozenset({"div", "sqrt", "pow"})
+_FREE = frozenset({"input", "step", "broadcast"})
 
 
 @dataclass(slots=True)
@@ -190,21 +193,30 @@ def cut(nest: Nest, cost: Callable[[Node], int]) -> list[Strip]:
     for node in inside:
         before = max((reach.get(operand, 0) for operand in node.operands), default=0)
         reach[node] = place.get(node, before)
-    count = 1 + max(place.values(), default=0)
+    count = 1 + max(place.values(), default=-1)
+    glue = sum(node.op not in _FREE for node in inside) - len(place)
+    if not count or glue >= _GLUE:
+        # Waiting for the last functions, it would hold up those of the next points.
+        reach.update({n: count for n in inside if reach[n] == count - 1 and n not in place})
+        count += 1
     strips = [Strip() for _ in range(count)]
+    roots: list[list[Node]] = [[] for _ in range(count)]
+    for node, number in place.items():
+        roots[number].append(node)
     for total in nest.totals[0]:
-        strips[reach.get(total.operands[0], 0)].totals.append(total)
-    for store in nest.stores[0]:
-        strips[reach.get(store[1], 0)].stores.append(store)
+        number = reach.get(total.operands[0], 0)
+        strips[number].totals.append(total)
+        roots[number].append(total.operands[0])
+    for name, node in nest.stores[0]:
+        number = reach.get(node, 0)
+        strips[number].stores.append((name, node))
+        roots[number].append(node)
     effort = _effort(inside, place)
     outside = {o for node in inside for o in node.operands if o not in reach}
     home: dict[Node, Strip] = {}
     readable: set[Node] = set()
-    for number, strip in enumerate(strips):
-        roots = [node for node, where in place.items() if where == number]
-        roots += [total.operands[0] for total in strip.totals]
-        roots += [node for _, node in strip.stores]
-        wanted = [n for n in ancestors(roots, readable | outside) if n in reach]
+    for strip, ends in zip(strips, roots, strict=True):
+        wanted = [n for n in ancestors(ends, readable | outside) if n in reach]
         strip.reads = [node for node in wanted if node in readable]
         strip.body = [node for node in wanted if node not in readable]
         for node in strip.reads:
@@ -213,7 +225,7 @@ def cut(nest: Nest, cost: Callable[[Node], int]) -> list[Strip]:
         for node in strip.body:
             home.setdefault(node, strip)
         readable.update(n for n in strip.body if n in place or effort[n] > _REPEATED)
-    return strips
+    return [strip for strip in strips if strip.totals or strip.stores or strip.keeps]
 
 
 def rows(strips: list[Strip]) -> dict[Node, int]:
@@ -266,6 +278,6 @@ def _effort(inside: list[Node], place: dict[Node, int]) -> dict[Node, int]:
             effort[node] = 0
             continue
         below = sum(effort.get(operand, 0) for operand in node.operands)
-        own = 0 if node.op in ("step", "broadcast") else 1
+        own = node.op not in _FREE
         effort[node] = min(below + (1 + _REPEATED if node.op in _SLOW else own), 1 << 16)
     return effort

@@ -368,8 +368,25 @@ _ROWS: tuple[Function, ...] = (
         kink="0 everywhere; the value at 0 is 1/2",
     ),
     # The error function, the gamma function and their kin.
-    _unary("erf"),
-    _unary("erfc"),
+    _unary(
+        "erf",
+        partials=("erf_slope(x)",),
+        why="x**2 is rounded before exp, which costs 350 units at x = 26",
+        textbook=("2*exp(-x**2)/sqrt(pi)",),
+    ),
+    _unary(
+        "erfc",
+        partials=("-erf_slope(x)",),
+        why="x**2 is rounded before exp, and the value has an exponential to share",
+        textbook=("-2*exp(-x**2)/sqrt(pi)",),
+    ),
+    _defined(
+        "erf_slope",
+        lambda sp, x: 2 * sp.exp(-(x**2)) / sp.sqrt(sp.pi),
+        partials=("where(abs(x) > 40, 0, -2*x*erf_slope(x))",),
+        why="shares the value, and inf*0 is NaN",
+        textbook=("-4*x*exp(-x**2)/sqrt(pi)",),
+    ),
     _unary(
         "gamma",
         domain="x not in {0, -1, -2, ...}",

@@ -8,15 +8,17 @@ and very large ones are NumPy's business.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 
-__all__ = ["empty"]
+__all__ = ["LEAST", "empty"]
 
-_LEAST = 1 << 18
+#: The size in bytes from which the pool cares for a result.
+LEAST = 1 << 18
 #: How many bytes wait for reuse at most, and the largest result that is kept.
 _CAPACITY = 1 << 26
 
@@ -81,8 +83,8 @@ class _Lease:
         pool.give(self.block)
 
 
-def empty(size: int, dtype: np.dtype) -> np.ndarray:
-    """Return an uninitialised one-dimensional array.
+def empty(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return an uninitialised array.
 
     A large one borrows its memory from the pool (its flag `owndata` is False) and gives it
     back when the last view of it is gone.
@@ -90,10 +92,10 @@ def empty(size: int, dtype: np.dtype) -> np.ndarray:
     >>> empty(3, np.dtype(float)).shape
     (3,)
     """
-    nbytes = size * dtype.itemsize
-    if not _LEAST <= nbytes <= _CAPACITY:
-        return np.empty(size, dtype)
+    nbytes = dtype.itemsize * (shape if isinstance(shape, int) else math.prod(shape))
+    if not LEAST <= nbytes <= _CAPACITY:
+        return np.empty(shape, dtype)
     block = _pool.take(nbytes)
     if block is None:
         block = np.empty(nbytes, np.uint8)
-    return np.asarray(_Lease(block)).view(dtype)
+    return np.asarray(_Lease(block)).view(dtype).reshape(shape)

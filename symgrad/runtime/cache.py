@@ -41,6 +41,7 @@ from pathlib import Path
 from types import ModuleType
 
 from symgrad.errors import CacheWarning
+from symgrad.runtime.start import start_numba
 from symgrad.version import version
 
 __all__ = ["CacheInfo", "clear", "directory", "info", "load"]
@@ -185,6 +186,7 @@ def _digest(source: str) -> str:
 @functools.cache
 def _platform() -> tuple[str, ...]:
     """Return what decides about machine code and cannot change within a process."""
+    start_numba()
     import llvmlite
     import numba
     import numpy

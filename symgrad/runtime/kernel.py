@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import ShapeError
-from .arrays import Layout, flat
+from .arrays import Layout, flat, share
 from .buffers import empty
 from .threads import CHUNK, run_chunks
 
@@ -64,11 +65,14 @@ class Kernel:
         self.dtype = np.dtype(dtype)
         #: How many outputs the compiled function returns and does not write.
         self.returned = sum(not result.axes for result in results)
-        self._arrays = tuple(bool(slot.axes) for slot in inputs)
-        self._written = tuple(bool(result.axes) for result in results)
+        self.is_array = tuple(bool(slot.axes) for slot in inputs)
+        self.is_written = tuple(bool(result.axes) for result in results)
+        # Where each output is in the list of those written and then those returned.
+        arrays = [number for number, result in enumerate(results) if result.axes]
+        numbers = [number for number, result in enumerate(results) if not result.axes]
+        self._order = [(arrays + numbers).index(number) for number in range(len(results))]
         self._pointwise = pointwise
         self.outputs = len(self._results)
-        self._nothing: tuple[None, ...] = (None,) * self.outputs
 
     def __repr__(self) -> str:
         return f"<kernel {self.name} of {len(self._inputs)} inputs, {self.dtype}>"
@@ -101,111 +105,133 @@ class Kernel:
             layout: how the inputs broadcast.
             into: arrays for the outputs, of the right shape and type; None allocates.
         """
-        dtype = self.dtype
-        arguments: list[Value] = list(layout.extents)
-        for value, slot in zip(values, self._inputs, strict=True):
-            if slot.axes:
-                arguments.append(flat(value, dtype))
-            else:
-                arguments.append(
-                    float(value) if isinstance(value, float | int) else value.item()
-                )
         written: list[np.ndarray] = []
         for number, result in enumerate(self._results):
             if result.axes:
                 given = None if into is None else into[number]
-                if given is not None and given.flags.c_contiguous and given.flags.aligned:
+                if given is not None and _is_plain(given):
                     array = given.reshape(-1)
                 else:
-                    array = empty(_size(result.axes, layout), dtype)
+                    array = empty(_size(result.axes, layout), self.dtype)
                 written.append(array)
-        returned = self._launch(layout.extents, arguments[len(layout.extents) :], written)
-        return self._collect(values, returned, written, into)
+        returned = self.launch(layout.extents, self._arguments(values), written)
+        return self._collect(values, self.in_order(written, returned), into)
 
-    def run_flat(
-        self,
-        values: Sequence[Value],
-        shape: tuple[int, ...],
-        size: int,
-        into: Sequence[np.ndarray | None] | None = None,
-    ) -> list[Value]:
-        """Return the outputs for floats and for arrays that all have one shape.
+    def bound(
+        self, values: Sequence[Value], layout: Layout, outputs: Sequence[Value]
+    ) -> Callable[[], Any] | None:
+        """Return a call of the compiled function on these very inputs and outputs.
 
-        It is `run` without what that case does not need: the arrays are contiguous, of the
-        kernel's type and of more than one point.
+        None where an array would have to be copied, or could be written while it is read.
         """
-        flat_shape = (size,)
-        arguments = [
-            value.reshape(-1) if array and shape != flat_shape else value
-            for value, array in zip(values, self._arrays, strict=True)
-        ]
-        dtype = self.dtype
-        given = self._nothing if into is None else into
-        written = [
-            empty(size, dtype) if target is None else target.reshape(-1)
-            for array, target in zip(self._written, given, strict=True)
-            if array
-        ]
-        returned = self._launch(flat_shape, arguments, written)
-        numbers, filled = iter(returned or ()), iter(written)
-        outputs: list[Value] = []
-        for array, target in zip(self._written, given, strict=True):
-            value = next(filled) if array else dtype.type(next(numbers))
-            if target is not None:
-                if not array:
-                    target[...] = value
-                value = target
-            elif array and shape != flat_shape:
-                value = value.reshape(shape)
-            outputs.append(value)
-        return outputs
+        arguments = self._arguments(values)
+        written = [o for o, array in zip(outputs, self.is_written, strict=True) if array]
+        if not all(map(_is_plain, written)):
+            return None
+        for value, argument in zip(values, arguments, strict=True):
+            if isinstance(value, np.ndarray) and (
+                not isinstance(argument, np.ndarray)
+                or not np.may_share_memory(value, argument)
+                or any(share(value, target) for target in written)
+            ):
+                return None
+        # Views, so that a new shape of the caller's arrays changes nothing.
+        targets = [target.reshape(-1) for target in written]
+        if self._is_long(layout.extents):
+            return partial(self.launch, layout.extents, arguments, targets)
+        return partial(self.function, *layout.extents, *arguments, *targets)
 
-    def _launch(
-        self, extents: tuple[int, ...], arguments: list[Value], written: list[np.ndarray]
+    def _arguments(self, values: Sequence[Value]) -> list[Value]:
+        """Return validated inputs as the compiled function takes them."""
+        return [
+            flat(value, self.dtype)
+            if slot.axes
+            else float(value)
+            if isinstance(value, float | int)
+            else value.item()
+            for value, slot in zip(values, self._inputs, strict=True)
+        ]
+
+    def _is_long(self, extents: tuple[int, ...]) -> bool:
+        """Tell whether a launch is cut into chunks."""
+        return self._pointwise and extents[0] > CHUNK
+
+    def launch(
+        self,
+        extents: tuple[int, ...],
+        arguments: Sequence[Value],
+        written: Sequence[np.ndarray],
     ) -> Any:
-        """Call the compiled function, on chunks where points are independent and many."""
+        """Call the compiled function and return what it returns.
+
+        A kernel whose points are independent runs on chunks where they are many.
+        """
         function = self.function
-        if not self._pointwise or extents[0] <= CHUNK:
-            returned = function(*extents, *arguments, *written)
-            return (returned,) if self.returned == 1 else returned
+        if not self._is_long(extents):
+            return function(*extents, *arguments, *written)
 
         def launch(start: int, stop: int) -> None:
             parts = (
                 value[start:stop] if array else value
-                for value, array in zip(arguments, self._arrays, strict=True)
+                for value, array in zip(arguments, self.is_array, strict=True)
             )
             function(stop - start, *parts, *(array[start:stop] for array in written))
 
-        run_chunks(launch, extents[0])
-        return ()
+        return run_chunks(launch, extents[0])
+
+    def in_order(self, written: Sequence[Value], returned: Any) -> list[Value]:
+        """Return the outputs in order, from those written and what the function returned."""
+        if not self.returned:
+            return list(written)
+        numbers = (returned,) if self.returned == 1 else returned
+        both = [*written, *map(self.dtype.type, numbers)]
+        return [both[place] for place in self._order]
+
+    def update(self, outputs: Sequence[Value], returned: Any) -> list[Value]:
+        """Return the outputs of a bound call, from those of an earlier one.
+
+        The arrays are the same; what the compiled function returned replaces numbers, or is
+        written into arrays of one element.
+        """
+        numbers = iter((returned,) if self.returned == 1 else returned or ())
+        updated = list(outputs)
+        for number, written in enumerate(self.is_written):
+            if written:
+                continue
+            value = self.dtype.type(next(numbers))
+            if isinstance(outputs[number], np.ndarray):
+                outputs[number][...] = value
+            else:
+                updated[number] = value
+        return updated
 
     def _collect(
         self,
         values: Sequence[Value],
-        returned: Any,
-        written: list[np.ndarray],
+        outputs: Sequence[Value],
         into: Sequence[np.ndarray | None] | None,
     ) -> list[Value]:
-        """Give every output its shape."""
-        numbers = iter(returned or ())
-        arrays = iter(written)
-        outputs: list[Value] = []
-        for number, result in enumerate(self._results):
+        """Give every output its shape, and bring it to the array that was given for it."""
+        collected: list[Value] = []
+        for number, (result, output) in enumerate(zip(self._results, outputs, strict=True)):
             shape = _shape(result, values)
-            value: Value
+            value = output
             if result.axes:
-                value = next(arrays).reshape(shape)
-            else:
-                value = self.dtype.type(next(numbers))
-                if shape:
-                    value = np.full(shape, value)
+                value = output.reshape(shape)
+            elif shape:
+                value = np.full(shape, output)
             given = None if into is None else into[number]
             if given is not None:
                 if not np.may_share_memory(given, value):
                     given[...] = value
                 value = given
-            outputs.append(value)
-        return outputs
+            collected.append(value)
+        return collected
+
+
+def _is_plain(array: np.ndarray) -> bool:
+    """Tell whether a kernel can read or write the elements where they are."""
+    return array.flags.c_contiguous and array.flags.aligned
 
 
 def _shape(slot: Slot, values: Sequence[Value]) -> tuple[int, ...]:

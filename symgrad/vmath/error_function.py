@@ -157,14 +157,22 @@ def erf(x: float) -> float:
     return math.copysign(fma(-s, p, 1.0 - s), x)
 
 
-def _erfc_parts(a: float, a_low: float) -> tuple[float, float]:
-    """Return m and s with erfc(a + a_low) = m*s/2**120, for a from 0 to 27.4."""
+def _bell(a: float, a_low: float) -> tuple[int, float, float, float]:
+    """Return k (in the lowest bits), r, e, d: exp(-(a + a_low)**2) = 2**k*exp(r + d).
+
+    e is (exp(r) - 1 - r)/r**2.
+    """
     h = a * a
     h_low = fma(a + a, a_low, fma(a, a, -h))
     t = fma(h, -1.4426950408889634, 6755399441055744.0)
     k = t - 6755399441055744.0
     r = fma(k, -0.6931471805599453, -h)
-    low = fma(k, -2.3190468138462996e-17, -h_low)
+    return as_int(t), r, _erf_exponential_tail(r), fma(k, -2.3190468138462996e-17, -h_low)
+
+
+def _erfc_parts(a: float, a_low: float) -> tuple[float, float]:
+    """Return m and s with erfc(a + a_low) = m*s/2**120, for a from 0 to 27.4."""
+    n, r, e, low = _bell(a, a_low)
     total = a + 3.0
     large = a if a > 3.0 else 3.0
     small = 3.0 if a > 3.0 else a
@@ -182,9 +190,8 @@ def _erfc_parts(a: float, a_low: float) -> tuple[float, float]:
     scaled_low = fma(y, g_low, fma(y, g, -scaled))
     error = error + low
     square = r * r
-    e = _erf_exponential_tail(r)
     p = fma(square, e, fma(error, fma(square, e, r), error))
-    s = as_float((as_int(t) << 52) + 0x4770000000000000)
+    s = as_float((n << 52) + 0x4770000000000000)
     scaled_low = fma(scaled_low, r, scaled_low)
     return scaled + fma(scaled, r, fma(scaled, p, scaled_low)), s
 
@@ -196,6 +203,18 @@ def erfc(x: float) -> float:
     # Not by underflow, which is slow.
     v = (m * s) * (0.0 if a > 27.3 else 2.0**-120)
     return 2.0 - v if x < 0.0 else v
+
+
+def erf_slope(x: float) -> float:
+    """Return 2/sqrt(pi)*exp(-x*x), the derivative of erf; shares the exponential with erfc."""
+    a = math.fabs(x)
+    a = 27.4 if a > 27.4 else a
+    n, r, e, low = _bell(a, 0.0)
+    square = r * r
+    p = r + fma(square, e, fma(low, fma(square, e, r), low))
+    s = as_float((n << 52) + 0x4770000000000000)
+    m = fma(1.1283791670955126, p, 1.533545961316588e-17) + 1.1283791670955126
+    return (m * s) * (0.0 if a > 27.3 else 2.0**-120)
 
 
 def gelu(x: float) -> float:
@@ -228,14 +247,19 @@ def erff(x: float) -> float:
     return math.copysign(fmaf(-s, p, np.float32(1.0) - s), x)
 
 
-def _erfc_partsf(a: float, a_low: float) -> tuple[float, float]:
-    """Return m and s with erfc(a + a_low) = m*s/2**40, in float32, for a from 0 to 10.3."""
+def _bellf(a: float, a_low: float) -> tuple[int, float, float, float]:
+    """Return `_bell` of float32 numbers."""
     h = a * a
     h_low = fmaf(a + a, a_low, fmaf(a, a, -h))
     t = fmaf(h, -1.4426950216293335, 12582912.0)
     k = t - np.float32(12582912.0)
     r = fmaf(k, -0.6931471824645996, -h)
-    low = fmaf(k, 1.9046542121259336e-09, -h_low)
+    return as_intf(t), r, _erf_exponential_tailf(r), fmaf(k, 1.9046542121259336e-09, -h_low)
+
+
+def _erfc_partsf(a: float, a_low: float) -> tuple[float, float]:
+    """Return m and s with erfc(a + a_low) = m*s/2**40, in float32, for a from 0 to 10.3."""
+    n, r, e, low = _bellf(a, a_low)
     total = a + np.float32(3.0)
     large = a if a > np.float32(3.0) else np.float32(3.0)
     small = np.float32(3.0) if a > np.float32(3.0) else a
@@ -255,9 +279,8 @@ def _erfc_partsf(a: float, a_low: float) -> tuple[float, float]:
     scaled_low = fmaf(y, g_low, fmaf(y, g, -scaled))
     error = error + low
     square = r * r
-    e = _erf_exponential_tailf(r)
     p = fmaf(square, e, fmaf(error, fmaf(square, e, r), error))
-    s = as_floatf((as_intf(t) << 23) + 0x53800000)
+    s = as_floatf((n << 23) + 0x53800000)
     scaled_low = fmaf(scaled_low, r, scaled_low)
     return scaled + fmaf(scaled, r, fmaf(scaled, p, scaled_low)), s
 
@@ -268,6 +291,19 @@ def erfcf(x: float) -> float:
     m, s = _erfc_partsf(np.float32(10.3) if a > np.float32(10.3) else a, np.float32(0.0))
     v = (m * s) * (np.float32(0.0) if a > np.float32(10.1) else np.float32(2.0**-40))
     return np.float32(2.0) - v if x < np.float32(0.0) else v
+
+
+def erf_slopef(x: float) -> float:
+    """Return 2/sqrt(pi)*exp(-x*x), in float32."""
+    end = np.float32(10.3)
+    a = math.fabs(x)
+    a = end if a > end else a
+    n, r, e, low = _bellf(a, np.float32(0.0))
+    square = r * r
+    p = r + fmaf(square, e, fmaf(low, fmaf(square, e, r), low))
+    s = as_floatf((n << 23) + 0x53800000)
+    m = fmaf(1.128379225730896, p, -5.8635382771399236e-08) + np.float32(1.128379225730896)
+    return (m * s) * (np.float32(0.0) if a > np.float32(10.2) else np.float32(2.0**-40))
 
 
 def geluf(x: float) -> float:

@@ -21,38 +21,48 @@ def _reduced(x: float) -> tuple[int, float, float]:
 
 
 def _expm1_tail(r: float, error: float) -> float:
-    """Return exp(r + error) - 1 - r for |r| <= log(2)/2."""
-    q = fma(r, 2.0914059220235004e-09, 2.510043480954599e-08)
-    q = fma(r, q, 2.7557276191382524e-07)
-    q = fma(r, q, 2.7557268356217503e-06)
-    q = fma(r, q, 2.4801587322483025e-05)
-    q = fma(r, q, 0.00019841269863120472)
-    q = fma(r, q, 0.0013888888888885027)
-    q = fma(r, q, 0.008333333333330048)
-    q = fma(r, q, 0.04166666666666667)
-    q = fma(r, q, 0.16666666666666669)
+    """Return exp(r + error) - 1 - r for |r| <= log(2)/2.
+
+    Odd and even powers are two chains, which run side by side.
+    """
     z = r * r
+    p = fma(z, 2.0914059220235004e-09, 2.7557276191382524e-07)
+    p = fma(z, p, 2.4801587322483025e-05)
+    p = fma(z, p, 0.0013888888888885027)
+    p = fma(z, p, 0.04166666666666667)
+    q = fma(z, 2.510043480954599e-08, 2.7557268356217503e-06)
+    q = fma(z, q, 0.00019841269863120472)
+    q = fma(z, q, 0.008333333333330048)
+    q = fma(z, q, 0.16666666666666669)
+    q = fma(r, p, q)
     return fma(0.5 * r, r, fma(r * z, q, error))
+
+
+def _scaled(v: float, n: int) -> float:
+    """Return v*2**n for v near 1 in two steps, of which the second alone can round."""
+    half = n >> 1
+    return v * as_float((half + 1023) << 52) * as_float((n - half + 1023) << 52)
 
 
 def exp(x: float) -> float:
     """Return e to the power x; below 0.9 ULP."""
     y = 709.79 if x > 709.79 else x
     y = -746.0 if y < -746.0 else y
-    n, r, _ = _reduced(y)
-    p = fma(r, 2.5109258884952488e-08, 2.762644171367754e-07)
-    p = fma(r, p, 2.7557244480040326e-06)
-    p = fma(r, p, 2.4801504143870078e-05)
-    p = fma(r, p, 0.0001984126988501557)
-    p = fma(r, p, 0.0013888888932648872)
-    p = fma(r, p, 0.008333333333322313)
-    p = fma(r, p, 0.041666666666572684)
-    p = fma(r, p, 0.16666666666666677)
-    p = fma(r, p, 0.5000000000000006)
+    t = fma(y, 1.4426950408889634, 6755399441055744.0)
+    k = t - 6755399441055744.0
+    r = fma(k, -2.3190468138462996e-17, fma(k, -0.6931471805599453, y))
+    z = r * r
+    p = fma(z, 2.5109258884952488e-08, 2.7557244480040326e-06)
+    p = fma(z, p, 0.0001984126988501557)
+    p = fma(z, p, 0.008333333333322313)
+    p = fma(z, p, 0.16666666666666677)
+    q = fma(z, 2.762644171367754e-07, 2.4801504143870078e-05)
+    q = fma(z, q, 0.0013888888932648872)
+    q = fma(z, q, 0.041666666666572684)
+    q = fma(z, q, 0.5000000000000006)
+    p = fma(r, p, q)
     p = fma(r, p, 1.0)
-    low = y < -700.0
-    scale = as_float((n + (1223 if low else 1022)) << 52)
-    return fma(p, r, 1.0) * scale * (6.223015277861142e-61 if low else 2.0)
+    return _scaled(fma(p, r, 1.0), (as_int(t) << 32) >> 32)
 
 
 def exp2(x: float) -> float:
@@ -90,16 +100,24 @@ def expm1(x: float) -> float:
     return x if math.fabs(x) < 1e-17 else value
 
 
-def _logistic(x: float) -> tuple[float, float]:
-    """Return two factors of 1/(1 + exp(-x)), the second 1.0 or, for small values, 2**-200."""
+def _decay(x: float) -> tuple[float, float, bool]:
+    """Return exp(-abs(x)) in two parts, multiplied by 2**200 where the last item says so.
+
+    The logistic function, softplus and their kin share it.
+    """
     y = -math.fabs(x)
     y = -760.0 if y < -760.0 else y
     n, r, error = _reduced(y)
-    q = _expm1_tail(r, error)
+    p = r + _expm1_tail(r, error)
     low = y < -700.0
     s = as_float((n + (1223 if low else 1023)) << 52)
-    e = fma(s, r, s)
-    e_low = fma(s, q, fma(s, r, s - e))
+    e = fma(s, p, s)
+    return e, fma(s, p, s - e), low
+
+
+def _logistic(x: float) -> tuple[float, float]:
+    """Return two factors of 1/(1 + exp(-x)), the second 1.0 or, for small values, 2**-200."""
+    e, e_low, low = _decay(x)
     d = 1.0 + e
     d_low = ((1.0 - d) + e) + e_low
     negative = x < 0.0
@@ -117,13 +135,6 @@ def sigmoid(x: float) -> float:
     return value * scale
 
 
-def sech2(x: float) -> float:
-    """Return 1/cosh(x)**2 = 4*s*(1 - s) with s = sigmoid(-2*abs(x)); below 3 ULP."""
-    value, scale = _logistic(-2.0 * math.fabs(x))
-    s = value * scale
-    return 4.0 * s * (1.0 - s)
-
-
 def silu(x: float) -> float:
     """Return x/(1 + exp(-x)); below 1.5 ULP."""
     value, scale = _logistic(x)
@@ -131,30 +142,24 @@ def silu(x: float) -> float:
 
 
 def _log1pexp(x: float) -> tuple[float, float, float, bool]:
-    """Return k*log(2), F, a small rest with log(1 + exp(x)) their sum, for x <= 0.
+    """Return k*log(2), F, a small rest with log(1 + exp(-abs(x))) their sum.
 
     The last item says that F and the rest are to be multiplied by 2**-200.
     """
-    # The same bound as in the logistic function: a kernel that needs both shares the rest.
-    y = -760.0 if x < -760.0 else x
-    n, r, error = _reduced(y)
-    p = r + _expm1_tail(r, error)
-    low = y < -700.0
-    s = as_float((n + (1223 if low else 1023)) << 52)
-    e = fma(s, p, s)
-    e_rest = fma(s, p, s - e)
+    e, e_rest, low = _decay(x)
     large = e > 0.5
     f = (e - 1.0) * 0.5 if large else e
     f_rest = e_rest * 0.5 if large else e_rest
     t = f / (2.0 + f)
     z = t * t
-    w = fma(z, 0.13679467927951358, 0.13200374810884413)
-    w = fma(z, w, 0.15389350781340896)
-    w = fma(z, w, 0.18181725320076034)
-    w = fma(z, w, 0.22222223207967554)
-    w = fma(z, w, 0.2857142856630011)
-    w = fma(z, w, 0.4000000000001015)
-    w = fma(z, w, 0.6666666666666666)
+    y = z * z
+    w = fma(y, 0.13679467927951358, 0.15389350781340896)
+    w = fma(y, w, 0.22222223207967554)
+    w = fma(y, w, 0.4000000000001015)
+    v = fma(y, 0.13200374810884413, 0.18181725320076034)
+    v = fma(y, v, 0.2857142856630011)
+    v = fma(y, v, 0.6666666666666666)
+    w = fma(z, w, v)
     h = 0.5 * f
     rest = fma(-h, f, fma(t, fma(z, w, h * f), fma(-f, f_rest, f_rest)))
     rest = rest + (1.6465949582897082e-12 if large else 0.0)
@@ -163,7 +168,7 @@ def _log1pexp(x: float) -> tuple[float, float, float, bool]:
 
 def softplus(x: float) -> float:
     """Return log(1 + exp(x)) = max(x, 0) + log(1 + exp(-abs(x))); below 0.9 ULP."""
-    a, f, rest, low = _log1pexp(-math.fabs(x))
+    a, f, rest, low = _log1pexp(x)
     m = x if x > 0.0 else 0.0
     b = a + m
     c = b + f
@@ -175,7 +180,7 @@ def softplus(x: float) -> float:
 def logaddexp(x: float, y: float) -> float:
     """Return log(exp(x) + exp(y)); below 1 ULP of the larger operand."""
     difference = 0.0 if x == y else 1.0 * x - y
-    a, f, rest, _ = _log1pexp(-math.fabs(difference))
+    a, f, rest, _ = _log1pexp(difference)
     m = x if x > y or x != x else y
     c = a + f
     value = (f - (c - a)) + rest
@@ -257,17 +262,23 @@ def expm1f(x: float) -> float:
     return np.float32(x) if math.fabs(x) < np.float32(1e-9) else value
 
 
-def _logisticf(x: float) -> tuple[float, float]:
-    """Return two factors of 1/(1 + exp(-x)), the second 1.0 or, for small values, 2**-64."""
-    bottom, one = np.float32(-110.0), np.float32(1.0)
+def _decayf(x: float) -> tuple[float, float, bool]:
+    """Return exp(-abs(x)) in two parts, multiplied by 2**64 where the last item says so."""
+    bottom = np.float32(-110.0)
     y = -math.fabs(x)
     y = bottom if y < bottom else y
     n, r, error = _reducedf(y)
-    q = _expm1_tailf(r, error)
+    p = np.float32(r + _expm1_tailf(r, error))
     low = y < np.float32(-80.0)
     s = as_floatf((n + (191 if low else 127)) << 23)
-    e = fmaf(s, r, s)
-    e_low = fmaf(s, q, fmaf(s, r, s - e))
+    e = fmaf(s, p, s)
+    return e, fmaf(s, p, s - e), low
+
+
+def _logisticf(x: float) -> tuple[float, float]:
+    """Return two factors of 1/(1 + exp(-x)), the second 1.0 or, for small values, 2**-64."""
+    one = np.float32(1.0)
+    e, e_low, low = _decayf(x)
     d = np.float32(one + e)
     d_low = np.float32(np.float32(np.float32(one - d) + e) + e_low)
     negative = x < np.float32(0.0)
@@ -286,14 +297,6 @@ def sigmoidf(x: float) -> float:
     return np.float32(value * scale)
 
 
-def sech2f(x: float) -> float:
-    """Return 1/cosh(x)**2, a float32 number; below 3 ULP."""
-    value, scale = _logisticf(np.float32(np.float32(-2.0) * math.fabs(x)))
-    s = np.float32(value * scale)
-    one = np.float32(1.0)
-    return np.float32(np.float32(np.float32(4.0) * s) * np.float32(one - s))
-
-
 def siluf(x: float) -> float:
     """Return x/(1 + exp(-x)), a float32 number; below 1.5 ULP."""
     value, scale = _logisticf(x)
@@ -304,15 +307,8 @@ def siluf(x: float) -> float:
 
 def softplusf(x: float) -> float:
     """Return log(1 + exp(x)), a float32 number; below 0.9 ULP."""
-    bottom, one, zero = np.float32(-106.0), np.float32(1.0), np.float32(0.0)
-    y = -math.fabs(x)
-    y = bottom if y < bottom else y
-    n, r, error = _reducedf(y)
-    p = np.float32(r + _expm1_tailf(r, error))
-    low = y < np.float32(-80.0)
-    s = as_floatf((n + (191 if low else 127)) << 23)
-    e = fmaf(s, p, s)
-    e_rest = fmaf(s, p, s - e)
+    one, zero = np.float32(1.0), np.float32(0.0)
+    e, e_rest, low = _decayf(x)
     half = np.float32(0.5)
     large = e > half
     f = np.float32(np.float32(e - one) * half) if large else e

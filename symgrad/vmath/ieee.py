@@ -137,6 +137,11 @@ def plus(a: float, b: float) -> float:
     return a + b
 
 
+def plusf(a: float, b: float) -> float:
+    """Return a + b for float32 numbers."""
+    return float32(a + b)
+
+
 def no_overlap() -> None:
     """Do nothing: the promise is for compilers."""
 

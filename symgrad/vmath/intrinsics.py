@@ -42,16 +42,18 @@ def {name}(context, a, b, c):
 '''
 
 
-_PLUS = '''\
+def _reordered(name: str, kind: str) -> str:
+    return f'''\
 @numba.extending.intrinsic
-def plus(context, a, b):
+def {name}(context, a, b):
     """Return a + b; a chain of such sums may be taken in any order, so it is vectorised."""
 
     def generate(target, builder, signature, arguments):
         return builder.fadd(*arguments, flags=("reassoc",))
 
-    return numba.float64(numba.float64, numba.float64), generate
+    return numba.{kind}(numba.{kind}, numba.{kind}), generate
 '''
+
 
 _NO_OVERLAP = '''\
 @numba.extending.intrinsic
@@ -98,7 +100,8 @@ INTRINSICS: Mapping[str, str] = MappingProxyType(
         "fma": _fused("fma", "float64"),
         "fmaf": _fused("fmaf", "float32"),
         "no_overlap": _NO_OVERLAP,
-        "plus": _PLUS,
+        "plus": _reordered("plus", "float64"),
+        "plusf": _reordered("plusf", "float32"),
         "wide_vectors": _WIDE_VECTORS,
     }
 )

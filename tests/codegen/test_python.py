@@ -110,8 +110,8 @@ def kernel(n, x, y, a):
     no_overlap()
     total = 0.0
     total1 = 0.0
-    for start in range(0, n, 512):
-        size = min(512, n - start)
+    for start in range(0, n, 256):
+        size = min(256, n - start)
         part = 0.0
         part1 = 0.0
         for k in range(size):

@@ -436,7 +436,7 @@ def test_constants_are_those_of_the_script() -> None:
         assert there <= {abs(v) for v in numbers(source(name))}
     digits = next(
         [e.value for e in n.elts]
-        for n in ast.walk(ast.parse(source("_far_angle")))
+        for n in ast.walk(ast.parse(source("_digit")))
         if isinstance(n, ast.Tuple) and len(n.elts) > 9
     )
     assert digits == script().two_over_pi()

@@ -9,7 +9,7 @@ from .heyoka import Heyoka
 from .jax import Jax
 from .lambdify import Lambdify, LambdifyNumba
 from .numexpr import NumExpr
-from .symgrad import Symgrad, SymgradOut
+from .symgrad import Symgrad, SymgradBound, SymgradOut
 from .torch import Torch, TorchCompile
 
 __all__ = ["PEERS", "Peer", "Runner", "UnavailableError"]
@@ -18,6 +18,7 @@ __all__ = ["PEERS", "Peer", "Runner", "UnavailableError"]
 PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
+        SymgradBound(),
         SymgradOut(),
         Symgrad(),
         C(),

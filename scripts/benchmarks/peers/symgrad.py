@@ -1,17 +1,17 @@
-"""symgrad itself: into new arrays, and into given ones."""
+"""symgrad itself: into new arrays, into given ones, and with all arrays bound in advance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import symgrad as sg
 
 from ..workloads import Problem, Workload
-from .base import Peer, Runner, UnavailableError, in_place
+from .base import Peer, Runner, in_place
 
-__all__ = ["Symgrad", "SymgradOut"]
+__all__ = ["Symgrad", "SymgradBound", "SymgradOut"]
 
 
 def _flat(result: Any) -> Sequence[Any]:
@@ -19,10 +19,12 @@ def _flat(result: Any) -> Sequence[Any]:
     return [value, *gradient]
 
 
-def _call(problem: Problem) -> Callable[..., Any]:
-    workload = problem.workload
-    both = sg.value_and_grad(sg.compile(workload.formula), wrt=workload.wrt)
-    return partial(both, *problem.arrays.values(), *problem.parameters.values())
+def _both(workload: Workload) -> sg.Function:
+    return sg.value_and_grad(sg.compile(workload.formula), wrt=workload.wrt)
+
+
+def _arguments(problem: Problem) -> list[Any]:
+    return [*problem.arrays.values(), *problem.parameters.values()]
 
 
 class Symgrad(Peer):
@@ -35,7 +37,7 @@ class Symgrad(Peer):
 
     def prepare(self, problem: Problem) -> Runner:
         """Compile and bind."""
-        return Runner(_call(problem), _flat)
+        return Runner(partial(_both(problem.workload), *_arguments(problem)), _flat)
 
 
 class SymgradOut(Peer):
@@ -51,18 +53,26 @@ class SymgradOut(Peer):
         return not workload.reduce
 
     def prepare(self, problem: Problem) -> Runner:
-        """Compile and bind, in the first form of out= that is accepted."""
-        call = _call(problem)
-        buffers = problem.buffers()
-        value, *gradient = buffers
-        forms = ((value, tuple(gradient)), (value, *gradient))
-        refusals = []
-        for form in forms:
-            run = partial(call, out=form)
-            try:
-                run()
-            except sg.SymgradError as error:
-                refusals.append(str(error))
-            else:
-                return Runner(run, in_place(buffers))
-        raise UnavailableError(f"value_and_grad refuses out=: {refusals[0]}")
+        """Compile and bind."""
+        value, *gradient = buffers = problem.buffers()
+        both, arguments = _both(problem.workload), _arguments(problem)
+        return Runner(
+            partial(both, *arguments, out=(value, tuple(gradient))), in_place(buffers)
+        )
+
+
+class SymgradBound(Peer):
+    """`value_and_grad` bound to its arguments, and to given arrays where results are arrays."""
+
+    name = "symgrad_bound"
+    title = "symgrad, bound"
+    version_of = "symgrad"
+    note = "value_and_grad(f).bind(...): arrays bound in advance, as in the C code"
+
+    def prepare(self, problem: Problem) -> Runner:
+        """Compile and bind."""
+        both, arguments = _both(problem.workload), _arguments(problem)
+        if problem.workload.reduce:
+            return Runner(both.bind(*arguments), _flat)
+        value, *gradient = buffers = problem.buffers()
+        return Runner(both.bind(*arguments, out=(value, tuple(gradient))), in_place(buffers))

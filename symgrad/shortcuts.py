@@ -1,0 +1,253 @@
+"""The short way from arguments to a kernel, for what most calls pass.
+
+A shortcut is a Python function, printed for one kernel and one type of each argument, that
+is sure at a glance that the kernel can run on the arguments as they are, runs it, and packs
+the results. Of all that is less simple it makes nothing: it returns NotImplemented, and the
+general path, which looks at everything, takes the call. For value and gradient of a function
+of two numbers it is, but for integers that are too large for a double::
+
+    def shortcut(args, out):
+        if out is not None or len(args) != 2:
+            return NotImplemented
+        (x0, x1) = args
+        if not (type(x0) is kind0 and type(x1) is kind1):
+            return NotImplemented
+        (z0, z1, z2) = function(x0, x1)
+        return (number(z0), (number(z1), number(z2)))
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from .calculus.transform import Block, Packing, Sparse
+from .packing import is_plain, pack
+from .runtime import buffers
+from .runtime.kernel import Kernel
+from .runtime.threads import CHUNK
+
+__all__ = ["Shortcut", "no_shortcut", "printed", "shortcut"]
+
+#: A function of the arguments and of `out`.
+Shortcut = Callable[[tuple[Any, ...], Any], Any]
+
+# Bits of NumPy's C interface, of which it promises that they stay.
+_C, _F, _OWNED, _ALIGNED, _WRITEABLE = 0x1, 0x2, 0x4, 0x100, 0x400
+#: The flags of arrays whose elements lie one after the other, and of those to write into.
+_READABLE = frozenset(
+    _C | _ALIGNED | more | owned | writeable
+    for more in (0, _F)
+    for owned in (0, _OWNED)
+    for writeable in (0, _WRITEABLE)
+)
+_WRITABLE = frozenset(flags for flags in _READABLE if flags & _WRITEABLE)
+
+#: Up to how many pairs of arrays are compared one by one, which is quick for few.
+_PAIRS = 100
+
+
+def no_shortcut(_args: tuple[Any, ...], _out: Any) -> Any:
+    """Leave the call to the general path."""
+    return NotImplemented
+
+
+def shortcut(kernel: Kernel, packing: Packing, kinds: Sequence[type]) -> Shortcut:
+    """Return the shortcut to a kernel for arguments of some types.
+
+    Args:
+        kernel: a kernel for at most one array axis.
+        packing: how its outputs are packed.
+        kinds: for each argument `numpy.ndarray`, or a type of numbers.
+    """
+    kernel_type = kernel.dtype
+    space: dict[str, Any] = {
+        **{f"kind{place}": kind for place, kind in enumerate(kinds)},
+        "apart": _apart,
+        "chunk": CHUNK,
+        "dtype": kernel_type,
+        "empty": np.empty,
+        "flat": _flat,
+        "function": kernel.function,
+        "launch": kernel.launch,
+        "ndarray": np.ndarray,
+        "number": kernel_type.type,
+        "pack": pack,
+        "owned": _OWNED,
+        "packing": packing,
+        "pooled": buffers.empty,
+        "readable": _READABLE,
+        "separate": _separate,
+        "small": buffers.LEAST // kernel_type.itemsize,
+        "writable": _WRITABLE,
+    }
+    exec(printed(kernel.is_array, kernel.is_written, packing), space)  # noqa: S102
+    made: Shortcut = space["shortcut"]
+    return made
+
+
+@lru_cache(maxsize=256)
+def printed(is_array: tuple[bool, ...], is_written: tuple[bool, ...], packing: Packing) -> str:
+    """Return the text of a shortcut; there is nothing in it that a user has named."""
+    inputs = [f"x{k}" for k in range(len(is_array))]
+    arrays = [name for name, array in zip(inputs, is_array, strict=True) if array]
+    outputs = [f"z{k}" for k in range(len(is_written))]
+    written = [name for name, array in zip(outputs, is_written, strict=True) if array]
+    returned = [name for name in outputs if name not in written]
+    takes_out = bool(written) and not returned and is_plain(packing)
+    results = [f"number({name})" if name in returned else name for name in outputs]
+    return "\n".join(
+        [
+            "def shortcut(args, out):",
+            f"    if {'' if takes_out else 'out is not None or '}len(args) != {len(inputs)}:",
+            "        return NotImplemented",
+            f"    {_tuple(inputs)} = args",
+            *_checks(inputs, arrays),
+            *(_destinations(arrays, written, packing, outputs) if takes_out else _new(written)),
+            "    try:",
+            *_launch(inputs, arrays, written, returned),
+            "    except (OverflowError, TypeError):",
+            "        # An integer is too large for a double.",
+            "        return NotImplemented",
+            f"    return {_text(packing, results)}"
+            if is_plain(packing)
+            else f"    return pack(packing, {_tuple(results)})",
+            "",
+        ]
+    )
+
+
+def _checks(inputs: list[str], arrays: list[str]) -> list[str]:
+    """Return the statements that send away what the kernel cannot read as it is."""
+    conditions = [f"type({name}) is kind{place}" for place, name in enumerate(inputs)]
+    lines = [f"    if not ({' and '.join(conditions)}):"] if conditions else []
+    lines += ["        return NotImplemented"] if conditions else []
+    if arrays:
+        conditions = ["size > 1", *(_fits(name, "readable") for name in arrays)]
+        conditions += [f"{name}.shape == shape" for name in arrays[1:]]
+        lines += [
+            f"    shape, size = {arrays[0]}.shape, {arrays[0]}.size",
+            f"    if not ({' and '.join(conditions)}):",
+            "        return NotImplemented",
+        ]
+    return lines
+
+
+def _new(written: list[str]) -> list[str]:
+    """Return the statements that make arrays for the results."""
+    if not written:
+        return []
+    lines = ["    new = empty if size < small else pooled"]
+    return [*lines, *(f"    {name} = new(shape, dtype)" for name in written)]
+
+
+def _destinations(
+    arrays: list[str], written: list[str], packing: Packing, outputs: list[str]
+) -> list[str]:
+    """Return the statements that make arrays for the results or take those of `out`."""
+    flags = [f"(flags{z} := {z}.flags.num)" for z in written]
+    conditions = [
+        f"{' is '.join(f'type({z})' for z in written)} is ndarray",
+        f"{' == '.join(f'{z}.shape' for z in written)} == shape",
+        f"{' is '.join(f'{z}.dtype' for z in written)} is dtype",
+        *(f"{text} in writable" for text in flags),
+        f"({_condition_apart(arrays, written)} or "
+        f"separate({_tuple(arrays)}, {_tuple(written)}))",
+    ]
+    return [
+        "    if out is None:",
+        *("    " + line for line in _new(written)),
+        "    else:",
+        "        match out:",
+        f"            case {_text(packing, outputs)} if {' and '.join(conditions)}:",
+        "                pass",
+        "            case _:",
+        "                return NotImplemented",
+    ]
+
+
+def _condition_apart(arrays: list[str], written: list[str]) -> str:
+    """Return the condition that the results own their memory and no input shows it."""
+    if len(written) * (len(arrays) + len(written)) > _PAIRS:
+        return f"apart({_tuple(arrays)}, {_tuple(written)})"
+    owned = " & ".join(f"flags{z}" for z in written)
+    conditions = [f"{owned} & owned"]
+    conditions += [f"{a} is not {b}" for a, b in itertools.combinations(written, 2)]
+    for x in arrays:
+        conditions += [
+            f"type(owner := {x} if {x}.base is None else {x}.base) is ndarray",
+            "owner.flags.num & owned",
+            *(f"owner is not {z}" for z in written),
+        ]
+    return " and ".join(conditions)
+
+
+def _launch(
+    inputs: list[str], arrays: list[str], written: list[str], returned: list[str]
+) -> list[str]:
+    """Return the statements that run the kernel."""
+    if not arrays:
+        call = f"function({', '.join(inputs)})"
+        return [f"        {_assigned(returned, call)}"]
+    call = f"function({', '.join(['size', *inputs, *written])})"
+    chunks = f"launch((size,), flat({_tuple(inputs)}), flat({_tuple(written)}))"
+    return [
+        "        if size <= chunk and len(shape) == 1:",
+        f"            {_assigned(returned, call)}",
+        "        else:",
+        f"            {_assigned(returned, chunks)}",
+    ]
+
+
+def _fits(name: str, flags: str) -> str:
+    return f"{name}.dtype is dtype and {name}.flags.num in {flags}"
+
+
+def _assigned(names: Sequence[str], call: str) -> str:
+    """Return the statement that names what a compiled function returns."""
+    if not names:
+        return call
+    return f"{names[0] if len(names) == 1 else _tuple(names)} = {call}"
+
+
+def _tuple(items: Iterable[str]) -> str:
+    listed = list(items)
+    return f"({', '.join(listed)}{',' if len(listed) == 1 else ''})"
+
+
+def _text(packing: Packing, outputs: Sequence[str]) -> str:
+    """Return the packed outputs, as an expression or as a pattern."""
+    if isinstance(packing, Block):
+        return outputs[packing.start]
+    if isinstance(packing, Sparse):
+        raise TypeError("a sparse matrix is not plain")
+    return _tuple(_text(part, outputs) for part in packing)
+
+
+def _flat(values: tuple[Any, ...]) -> list[Any]:
+    return [v.reshape(-1) if type(v) is np.ndarray else v for v in values]
+
+
+def _apart(arrays: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> bool:
+    """Tell whether the targets own their memory and no array shows it."""
+    owners = {id(target) for target in targets if target.flags.owndata}
+    if len(owners) < len(targets):
+        return False
+    for array in arrays:
+        owner = array if array.base is None else array.base
+        if type(owner) is not np.ndarray or not owner.flags.owndata or id(owner) in owners:
+            return False
+    return True
+
+
+def _separate(inputs: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> bool:
+    """Tell whether no target shares memory with another array, all being contiguous."""
+    return not any(
+        np.may_share_memory(target, other)
+        for place, target in enumerate(targets)
+        for other in (*targets[:place], *inputs)
+    )

@@ -1,0 +1,118 @@
+"""Strips: long loops are cut into short ones, and nothing is lost between them."""
+
+from __future__ import annotations
+
+import ast
+
+import numpy as np
+import pytest
+from codegen.plain import graph_of, printed, run
+from graph.programs import programs
+from hypothesis import HealthCheck, given, settings
+
+from symgrad import vmath
+from symgrad.calculus.transform import Gradient
+from symgrad.codegen.schedule import Nest, Strip, cut, rows, schedule
+from symgrad.graph.evaluate import evaluate
+from symgrad.graph.node import Graph, Node
+from symgrad.language.functions import FUNCTIONS
+
+both = Gradient(value=True)
+NETWORK = """
+a1 = tanh(w1*x + b1)
+a2 = tanh(w2*a1 + b2)
+a3 = tanh(w3*a2 + b3)
+f(x, y, w1, b1, w2, b2, w3, b3) = mean((a3 - y)**2)
+"""
+
+
+def cost(node: Node) -> int:
+    row = FUNCTIONS.get(node.op)
+    return vmath.cost(row.kernel) if row is not None and row.kernel else 0
+
+
+def nests(graph: Graph) -> list[Nest]:
+    return [nest for section in schedule(graph).sections for nest in section.nests]
+
+
+def check(nest: Nest, strips: list[Strip]) -> None:
+    """Every value is at hand where it is used, and no row is overwritten too early."""
+    place = rows(strips)
+    held: dict[int, Node] = {}
+    for strip in strips:
+        for node in strip.reads:
+            assert held[place[node]] is node
+        known = {*strip.reads}
+        for node in strip.body:
+            inside = [o for o in node.operands if o in nest.bodies[0]]
+            assert all(operand in known for operand in inside), node
+            known.add(node)
+        for node in strip.keeps:
+            assert node in strip.body
+            held[place[node]] = node
+        for node in [t.operands[0] for t in strip.totals] + [n for _, n in strip.stores]:
+            assert node in known or node not in nest.bodies[0]
+    assert {n for s in strips for n in s.totals} == {*nest.totals[0]}
+    assert sorted(name for s in strips for name, _ in s.stores) == sorted(
+        name for name, _ in nest.stores[0]
+    )
+
+
+@given(programs())
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_nothing_is_lost_between_strips(program) -> None:
+    graph = graph_of(program, both, arrays=dict.fromkeys(program.inputs, 1))
+    for nest in nests(graph):
+        if len(nest.axes) == 1:
+            check(nest, cut(nest, cost))
+            # Everything is heavy: as many strips as there can be.
+            check(nest, cut(nest, lambda node: 100 if node.operands else 0))
+
+
+def test_a_function_and_its_derivative_share_a_strip() -> None:
+    source = printed(NETWORK, both, arrays={"x": 1, "y": 1}).source
+    loops = [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.For) and not any(isinstance(n, ast.For) for n in node.body)
+    ]
+    called = [(text.count("tanh("), text.count("sech2(")) for text in loops]
+    assert [pair for pair in called if any(pair)] == [(1, 1)] * 3
+
+
+def test_a_short_loop_is_not_cut() -> None:
+    assert "kept" not in printed("exp(x) + y", both, arrays={"x": 1, "y": 1}).source
+    assert "kept" not in printed("x*y - x/y", both, arrays={"x": 1, "y": 1}).source
+
+
+def test_rows_are_used_again() -> None:
+    text = "x"
+    for _ in range(12):
+        text = f"tanh({text})"
+    graph = graph_of(text, arrays={"x": 1})
+    (nest,) = nests(graph)
+    strips = cut(nest, cost)
+    assert len(strips) == 12
+    assert max(rows(strips).values()) <= 1
+
+
+@pytest.mark.parametrize("points", [0, 1, 255, 256, 257, 700])
+def test_blocks_of_any_length(points: int) -> None:
+    loss = Gradient(("w1", "b1", "w2", "b2", "w3", "b3"), value=True)
+    graph = graph_of(NETWORK, loss, arrays={"x": 1, "y": 1})
+    function = printed(NETWORK, loss, arrays={"x": 1, "y": 1})
+    rng = np.random.default_rng(1)
+    x, y = rng.uniform(-1, 1, (2, points))
+    numbers = list(rng.uniform(-1, 1, 6))
+    found = run(graph, function, [points], [x, y, *numbers])
+    single = graph_of(NETWORK, loss)
+    roots = [output.node for output in single.outputs]
+    names = [str(node.payload) for node in graph.inputs]
+    values = [
+        evaluate(roots, dict(zip(names, [a, b, *numbers], strict=True)))
+        for a, b in zip(x, y, strict=True)
+    ]
+    if points:
+        np.testing.assert_allclose(np.ravel(found), np.mean(values, axis=0), rtol=1e-12)
+    else:
+        assert np.isnan(found[0])
