@@ -28,9 +28,12 @@ _HOMES = {
         "hvp",
         "jacobian",
         "jvp",
+        "sparsity",
         "value_and_grad",
+        "value_grad_and_hessian",
         "vjp",
     ),
+    "vectors": ("Packed", "packed"),
     "runtime.threads": ("get_num_threads", "set_num_threads"),
     "errors": (
         "ArgumentError",

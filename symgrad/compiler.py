@@ -34,6 +34,7 @@ from .codegen.machine import FIELDS, is_basic, print_machine
 from .codegen.module import print_module
 from .codegen.python import Function as Printed
 from .codegen.python import print_function
+from .codegen.rolling import print_rolled, roll
 from .codegen.standalone import Golden, print_check
 from .codegen.tape import assemble, has_tape
 from .errors import ArgumentError, UnsupportedError
@@ -46,12 +47,14 @@ from .language.program import Program
 from .runtime import cache
 from .runtime.interpreter import Compiled, Interpreter
 from .runtime.kernel import Kernel, Slot
+from .runtime.rolled import RolledKernel
 from .version import version
 
 __all__ = [
     "Variant",
     "build_graph",
     "compile_kernel",
+    "compile_rolled",
     "kernel_name",
     "print_source",
     "print_standalone",
@@ -293,3 +296,23 @@ def _interpreter(
         )
     point, blocks = machine("point", tape.head), machine("blocks", tape.body)
     return Interpreter(tape, variant.dtype, FIELDS, point, blocks, len(graph.inputs), later)
+
+
+def compile_rolled(name: str, graph: Graph) -> RolledKernel:
+    """Return a Graph without axes compiled in its rolled form, for rows of inputs.
+
+    The text of its module does not depend on the size of a Graph that repeats itself.
+    """
+    rolled = roll(graph)
+    source = print_rolled(
+        rolled, [f"The {name} kernel, rolled.", "", f"Written by symgrad {version()}."]
+    )
+    segments = [(s.shape, s.count, s.target, s.operands) for s in rolled.segments]
+    return RolledKernel(
+        source,
+        cache.load(source).run,
+        segments,
+        rolled.literals,
+        rolled.size,
+        rolled.results,
+    )

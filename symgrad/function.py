@@ -20,6 +20,7 @@ from .calculus.transform import (
     Packing,
     Pullback,
     Pushforward,
+    Sparse,
     Transform,
 )
 from .compiler import Variant
@@ -32,6 +33,7 @@ from .packing import destinations, is_plain, pack
 from .runtime import arrays
 from .runtime.kernel import Kernel
 from .shortcuts import Shortcut, no_shortcut, shortcut
+from .sparse import pattern, scipy_sparse
 
 __all__ = [
     "Function",
@@ -40,7 +42,9 @@ __all__ = [
     "hvp",
     "jacobian",
     "jvp",
+    "sparsity",
     "value_and_grad",
+    "value_grad_and_hessian",
     "vjp",
 ]
 
@@ -130,7 +134,8 @@ class Function:
         outputs = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         if not self._program.single:
             outputs = f"({outputs})"
-        what = f"{outputs}({', '.join(self._inputs)})"
+        more = ", ..." if len(self._inputs) > 12 else ""
+        what = f"{outputs}({', '.join(self._inputs[:12])}{more})"
         steps = self.intermediates
         if steps:
             shown = ", ".join(steps[:8]) + (", ..." if len(steps) > 8 else "")
@@ -318,6 +323,11 @@ class Function:
                     if made[0].name not in self._names:
                         self._names.append(made[0].name)
         return found
+
+    def packing(self) -> Packing:
+        """Return how the results are laid out, without compiling anything."""
+        variant = Variant((0,) * len(self._program.inputs))
+        return compiler.build_graph(self._program, self._transforms, variant)[1]
 
     # Transformations
 
@@ -612,7 +622,7 @@ def _names(
     if not isinstance(wrt, str | Sequence):
         raise ArgumentError(f"wrt= is a name or a list of names, not {type(wrt).__name__}")
     names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
-    known = (*function.program.inputs, *function.program.steps)
+    known = dict.fromkeys((*function.program.inputs, *function.program.steps))
     for name in names:
         if name not in known:
             hint = suggestion(str(name), known) or f"the names are {', '.join(known)}"
@@ -660,30 +670,109 @@ def value_and_grad(f: Function, wrt: str | Sequence[str] | None = None) -> Funct
     return f.transformed(Gradient(names, single, value=True))
 
 
-def jacobian(f: Function, wrt: str | Sequence[str] | None = None) -> Function:
+def jacobian(
+    f: Function, wrt: str | Sequence[str] | None = None, *, sparse: bool = False
+) -> Function:
     """Return the function that computes the Jacobian of `f`, point by point.
 
     The result has the shape of the output and one axis more, for the names in `wrt` in
     their order (no further axis for one name given as a string): for a model over points
     and its parameters it is the matrix that `scipy.optimize.least_squares` wants.
 
+    Args:
+        f: a compiled function.
+        wrt: inputs or steps to differentiate by; None for all inputs.
+        sparse: return a `scipy.sparse.csr_array` at one point, with a row for each output
+            and a column for each name in `wrt`. Its structure is found once, from the
+            formula, and has an entry wherever the derivative is not always 0. Every call
+            returns a new matrix; `symgrad.packed` functions take ``out=`` to write the
+            entries of an earlier one in place.
+
+    Raises:
+        ArgumentError: `wrt` names something that the function lacks.
+        MissingDependencyError: SciPy is needed for `sparse` and is not installed.
+
     >>> import symgrad as sg
     >>> sg.jacobian(sg.compile("y(x, a, b) = a*x + b"), wrt=("a", "b"))([1.0, 2.0], 3.0, 4.0)
     array([[1., 1.],
            [2., 1.]])
+    >>> f = sg.compile("u = x*y; v = exp(z)", inputs=["x", "y", "z"], outputs=["u", "v"])
+    >>> sg.jacobian(f, sparse=True)(2.0, 3.0, 0.0).toarray()
+    array([[3., 2., 0.],
+           [0., 0., 1.]])
     """
     names, single = _names(_function(f), wrt)
-    return f.transformed(Jacobian(names, single))
+    if sparse:
+        scipy_sparse()
+    return f.transformed(Jacobian(names, single and not sparse, sparse=sparse))
 
 
-def hessian(f: Function, wrt: str | Sequence[str] | None = None) -> Function:
+def hessian(
+    f: Function, wrt: str | Sequence[str] | None = None, *, sparse: bool = False
+) -> Function:
     """Return the function that computes the matrix of second derivatives, point by point.
 
     The result has the shape of the output and two axes more, for the names in `wrt`, also
-    when that is a single name.
+    when that is a single name. Of two entries that are equal by symmetry one is computed.
+
+    Args:
+        f: a compiled function.
+        wrt: inputs or steps to differentiate by; None for all inputs.
+        sparse: return a `scipy.sparse.csr_array` at one point, as `jacobian` does; `f` has
+            one output then.
+
+    >>> import symgrad as sg
+    >>> sg.hessian(sg.compile("f(x, y) = x**2*y"))(2.0, 3.0)
+    array([[6., 4.],
+           [4., 0.]])
     """
     names, _ = _names(_function(f), wrt)
-    return f.transformed(Hessian(names))
+    if sparse:
+        scipy_sparse()
+        if len(f.outputs) != 1:
+            raise ArgumentError(
+                f"a sparse Hessian is of one output, and this function has {len(f.outputs)}"
+            )
+    return f.transformed(Hessian(names, sparse=sparse))
+
+
+def value_grad_and_hessian(f: Function, wrt: str | Sequence[str] | None = None) -> Function:
+    """Return the function that computes value, gradient and Hessian in one pass.
+
+    Its result is a triple of what `f`, ``jacobian(f, wrt)`` and ``hessian(f, wrt)`` return:
+    all three are taken point by point, and the gradient is an array with an axis for the
+    names in `wrt`, also when that is a single name.
+
+    >>> import symgrad as sg
+    >>> value, gradient, hessian = sg.value_grad_and_hessian(sg.compile("x**2*y"))(2.0, 3.0)
+    >>> print(value, gradient, hessian.tolist())
+    12.0 [12.  4.] [[6.0, 4.0], [4.0, 0.0]]
+    """
+    names, _ = _names(_function(f), wrt)
+    return f.transformed(Hessian(names, value=True))
+
+
+def sparsity(f: Any) -> Any:
+    """Return where a sparse Jacobian or Hessian has entries, as a CSR array of booleans.
+
+    It is known from the formula, without a point, and nothing is compiled for it. An entry
+    that is missing is 0 at every point; one that is there is not always 0, short of
+    identities that symgrad does not know.
+
+    Args:
+        f: what `jacobian` or `hessian` returned for ``sparse=True``, also `packed`.
+
+    >>> import symgrad as sg
+    >>> f = sg.compile("x*y + exp(z)", inputs=["x", "y", "z"])
+    >>> sg.sparsity(sg.hessian(f, sparse=True)).toarray().astype(int)
+    array([[0, 1, 0],
+           [1, 0, 0],
+           [0, 0, 1]])
+    """
+    packing = f.packing() if hasattr(f, "packing") else None
+    if not isinstance(packing, Sparse):
+        raise ArgumentError("sparsity is of jacobian or hessian called with sparse=True")
+    return pattern(packing)
 
 
 def jvp(f: Function, primals: Sequence[Value], tangents: Sequence[Value]) -> Any:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .calculus.transform import Block, Packing
+from .calculus.transform import Block, Packing, Sparse
 from .errors import ShapeError
+from .sparse import matrix
 
 __all__ = ["destinations", "is_plain", "pack"]
 
@@ -32,13 +33,25 @@ def pack(packing: Packing, outputs: Sequence[Value]) -> Any:
         parts = np.broadcast_arrays(*entries) if size else []
         stacked = np.stack(parts, axis=-1) if size else np.empty(0)
         return stacked.reshape((*stacked.shape[:-1], *shape))
+    if isinstance(packing, Sparse):
+        return matrix(packing, _entries(packing, outputs))
     return tuple(pack(part, outputs) for part in packing)
+
+
+def _entries(packing: Sparse, outputs: Sequence[Value]) -> np.ndarray:
+    """Return the entries of a sparse matrix, which is taken at one point."""
+    entries = np.array(outputs[packing.start : packing.start + packing.indices.size])
+    if entries.ndim > 1:
+        raise ShapeError("a sparse matrix is taken at one point: pass numbers, not arrays")
+    return entries
 
 
 def is_plain(packing: Packing) -> bool:
     """Tell whether no outputs are stacked."""
     if isinstance(packing, Block):
         return not packing.shape
+    if isinstance(packing, Sparse):
+        return False
     return all(map(is_plain, packing))
 
 
@@ -56,6 +69,8 @@ def destinations(packing: Packing, out: Any, name: str) -> Iterator[tuple[int, A
         if out is not None:
             yield packing.start, out, name
         return
+    if isinstance(packing, Sparse):
+        raise ShapeError("out= is not for sparse results called so: see symgrad.packed")
     if not isinstance(out, tuple | list) or len(out) != len(packing):
         kind = f"{len(out)} items" if isinstance(out, tuple | list) else type(out).__name__
         raise ShapeError(f"{name} must be a tuple of {len(packing)} items, not {kind}")

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from .calculus.transform import Block, Packing
+from .calculus.transform import Block, Packing, Sparse
 from .packing import is_plain, pack
 from .runtime import buffers
 from .runtime.kernel import Kernel
@@ -223,6 +223,8 @@ def _text(packing: Packing, outputs: Sequence[str]) -> str:
     """Return the packed outputs, as an expression or as a pattern."""
     if isinstance(packing, Block):
         return outputs[packing.start]
+    if isinstance(packing, Sparse):
+        raise TypeError("a sparse matrix is not plain")
     return _tuple(_text(part, outputs) for part in packing)
 
 

@@ -116,6 +116,10 @@ def _times(b: Builder, value: Node, partial: Node) -> Guarded | None:
 
 def _product(b: Builder, value: Node, partial: Node) -> Node:
     """Return value*partial; a partial 1/q divides, which rounds once instead of twice."""
+    if exact(value) == 1:
+        return partial
+    if exact(partial) == 1:
+        return value
     if partial.op == "neg":
         return b.apply("neg", _product(b, value, partial.operands[0]))
     if partial.op == "div" and exact(partial.operands[0]) == 1:

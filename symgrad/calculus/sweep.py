@@ -16,7 +16,7 @@ from .guarded import Guarded, combine, scale, select
 from .points import total, weight
 from .rules import Style, partial
 
-__all__ = ["adjoints", "closed_form", "tangents"]
+__all__ = ["adjoints", "closed_form", "dependent", "pull_back", "tangents"]
 
 
 def adjoints(
@@ -45,7 +45,7 @@ def adjoints(
         labels: receives the names ``x_bar`` of the adjoints of inputs and steps.
     """
     order = ancestors((output for output, _ in seeds), stop)
-    active = _dependent(order, targets, stop)
+    active = dependent(order, targets, stop)
     terms: dict[Node, list[Guarded]] = {}
     for output, seed in seeds:
         terms.setdefault(output, []).append(Guarded((), seed))
@@ -68,7 +68,7 @@ def adjoints(
             found[node] = select(b, term)
         if node in barrier:
             continue
-        for operand, contribution in _pull_back(b, node, term, active, style):
+        for operand, contribution in pull_back(b, node, term, active, style):
             surplus = node.axes & ~operand.axes
             if surplus and not pointwise:
                 contribution = _over(b, contribution, surplus, style)
@@ -78,7 +78,7 @@ def adjoints(
     return [found.get(target, zero) for target in targets]
 
 
-def _dependent(
+def dependent(
     order: Sequence[Node], targets: Sequence[Node], stop: Collection[Node]
 ) -> set[Node]:
     """Return the targets and all nodes that vary with one of them."""
@@ -94,7 +94,7 @@ def _dependent(
     return active
 
 
-def _pull_back(
+def pull_back(
     b: Builder, node: Node, term: Guarded, active: set[Node], style: Style
 ) -> list[tuple[Node, Guarded]]:
     """Return what the adjoint of a node contributes to each of its operands."""
@@ -227,7 +227,7 @@ def closed_form(b: Builder, output: Node, target: Node) -> Node:
         # Products with sums over points do not commute with them: go node by node.
         return adjoints(b, [(output, b.number(1))], [target], style="textbook")[0]
     leaves = {node for node in order if node.op in ("step", "input")}
-    active = _dependent(order, [target], ())
+    active = dependent(order, [target], ())
     total: dict[Node, Node] = {output: b.number(1)}
     for node in sorted({output} | (leaves & active), key=lambda node: -node.index):
         if node is target or node.op == "input" or node not in total:

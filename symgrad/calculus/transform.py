@@ -11,7 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
+
+from ..errors import ArgumentError
 from ..graph.node import Graph, Node, Output
+from .elimination import jacobian_entries
 from .sweep import adjoints, tangents
 
 __all__ = [
@@ -22,6 +26,7 @@ __all__ = [
     "Packing",
     "Pullback",
     "Pushforward",
+    "Sparse",
     "Transform",
 ]
 
@@ -39,8 +44,26 @@ class Block(NamedTuple):
     shape: tuple[int, ...] = ()
 
 
-#: How the outputs of a Graph are handed to the caller: a block, or a tuple of packings.
-Packing = Block | tuple["Packing", ...]
+@dataclass(frozen=True, slots=True, eq=False)
+class Sparse:
+    """Consecutive outputs that are the entries of a sparse matrix, row by row.
+
+    Attributes:
+        start: number of the first output.
+        shape: rows and columns of the matrix.
+        indptr: where the entries of every row begin, and the end of the last.
+        indices: the column of every entry, ascending in each row.
+    """
+
+    start: int
+    shape: tuple[int, int]
+    indptr: np.ndarray
+    indices: np.ndarray
+
+
+#: How the outputs of a Graph are handed to the caller: a block, a sparse matrix, or a tuple
+#: of packings.
+Packing = Block | Sparse | tuple["Packing", ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +150,20 @@ class Pushforward:
 class Jacobian:
     """The derivative of every output by every name in `wrt`, point by point.
 
-    The result has the shape of the output with one axis more, for `wrt`.
+    The result has the shape of the output with one axis more, for `wrt`; with `sparse` it is
+    a matrix with a row for each output, of whose entries only those are outputs that are not
+    always 0.
     """
 
     wrt: tuple[str, ...] | None = None
     single: bool = False
     value: bool = False
+    sparse: bool = False
 
     def apply(self, graph: Graph, packing: Packing) -> tuple[Graph, Packing]:
         """Return the Graph of the Jacobian."""
+        if self.sparse:
+            return _entries(graph, graph.outputs, self.wrt)
         columns = _pointwise(graph, graph.outputs, self.wrt)
         outputs = tuple(column for row in columns for column in row)
         shape = () if self.single else (len(columns[0]),)
@@ -153,19 +181,43 @@ class Hessian:
     """The second derivatives of every output by every two names in `wrt`, point by point.
 
     The result has the shape of the output with two axes more.
+
+    Attributes:
+        wrt: inputs and steps to differentiate by; None for all inputs.
+        value: the outputs and their first derivatives come too, before the Hessian.
+        sparse: there is one output, and only those entries are outputs that are not always
+            0; they make a sparse matrix.
     """
 
     wrt: tuple[str, ...] | None = None
+    value: bool = False
+    sparse: bool = False
 
     def apply(self, graph: Graph, packing: Packing) -> tuple[Graph, Packing]:
         """Return the Graph of the Hessian."""
+        if self.sparse:
+            (row,) = _pointwise(graph, graph.outputs, self.wrt)
+            return _entries(graph, row, self.wrt, symmetric=True)
         rows = _pointwise(graph, graph.outputs, self.wrt)
         size = len(rows[0])
-        outputs: list[Output] = []
+        second: list[Output] = []
         for row in rows:
-            for second in _pointwise(graph, row, self.wrt):
-                outputs.extend(second)
-        return replace(graph, outputs=_distinct(outputs)), _widened(packing, (size, size))
+            for column in _pointwise(graph, row, self.wrt, symmetric=True):
+                second.extend(column)
+        hessian = _widened(packing, (size, size))
+        if self.value:
+            first = [column for row in rows for column in row]
+            start = len(graph.outputs)
+            outputs = [*graph.outputs, *first, *second]
+            return (
+                replace(graph, outputs=_distinct(outputs)),
+                (
+                    packing,
+                    _shifted(_widened(packing, (size,)), start),
+                    _shifted(hessian, start + len(first)),
+                ),
+            )
+        return replace(graph, outputs=_distinct(second)), hessian
 
 
 #: Any transformation.
@@ -200,7 +252,8 @@ def _distinct(outputs: Sequence[Output]) -> tuple[Output, ...]:
 def _targets(graph: Graph, wrt: Sequence[str] | None) -> list[Node]:
     if wrt is None:
         return list(graph.inputs)
-    return [graph.find(name) for name in wrt]
+    known = {str(node.payload): node for node in (*graph.steps, *graph.inputs)}
+    return [known[name] if name in known else graph.find(name) for name in wrt]
 
 
 def _reverse(
@@ -232,39 +285,67 @@ def _reverse(
 
 
 def _pointwise(
-    graph: Graph, outputs: Sequence[Output], wrt: Sequence[str] | None
+    graph: Graph, outputs: Sequence[Output], wrt: Sequence[str] | None, symmetric: bool = False
 ) -> list[list[Output]]:
-    """Return the derivatives of every output by every target, without sums over points."""
+    """Return the derivatives of every output by every target, without sums over points.
+
+    With `symmetric` the outputs are first derivatives by the same targets.
+    """
     b = graph.builder
     targets = _targets(graph, wrt)
-    one = b.number(1)
-    reduces = any(node.op == "reduce" for node in graph.nodes())
-    rows: list[list[Output]] = []
-    by_target: list[list[Node]] = []
-    if reduces or len(outputs) > len(targets):
-        nodes = [output.node for output in outputs]
-        by_target = [tangents(b, {target: one}, nodes) for target in targets]
-    for number, output in enumerate(outputs):
-        if by_target:
-            found = [column[number] for column in by_target]
-        else:
-            found = adjoints(b, [(output.node, one)], targets, pointwise=True)
-        rows.append(
-            [
-                Output(
-                    f"{output.name}_{target.payload}",
-                    b.broadcast(node, output.node.axes),
-                    output.like,
-                )
-                for target, node in zip(targets, found, strict=True)
-            ]
+    nodes = [output.node for output in outputs]
+    if any(node.op == "reduce" for node in graph.nodes()):
+        columns = [tangents(b, {target: b.number(1)}, nodes) for target in targets]
+        rows = [list(row) for row in zip(*columns, strict=True)]
+    else:
+        entries = jacobian_entries(b, nodes, targets, symmetric=symmetric)
+        zero = b.number(0)
+        rows = [
+            [entries.get((row, column), zero) for column in range(len(targets))]
+            for row in range(len(outputs))
+        ]
+    return [
+        [
+            Output(
+                f"{output.name}_{target.payload}",
+                b.broadcast(node, output.node.axes),
+                output.like,
+            )
+            for target, node in zip(targets, row, strict=True)
+        ]
+        for output, row in zip(outputs, rows, strict=True)
+    ]
+
+
+def _entries(
+    graph: Graph, outputs: Sequence[Output], wrt: Sequence[str] | None, symmetric: bool = False
+) -> tuple[Graph, Packing]:
+    """Return the Graph of the derivatives of outputs by targets that are not always 0."""
+    b = graph.builder
+    targets = _targets(graph, wrt)
+    if any(node.op == "reduce" for node in graph.nodes()):
+        raise ArgumentError("a sparse derivative is of formulas without sum and mean")
+    found = jacobian_entries(b, [o.node for o in outputs], targets, symmetric=symmetric)
+    names = [str(target.payload) for target in targets]
+    entries = tuple(
+        Output(
+            f"{outputs[row].name}_{names[column]}",
+            b.broadcast(node, outputs[row].node.axes),
+            outputs[row].like,
         )
-    return rows
+        for (row, column), node in found.items()
+    )
+    rows, columns = np.array(list(found), np.int32).reshape(-1, 2).T
+    indptr = np.searchsorted(rows, np.arange(len(outputs) + 1)).astype(np.int32)
+    packing = Sparse(0, (len(outputs), len(targets)), indptr, columns.copy())
+    return replace(graph, outputs=entries), packing
 
 
 def _shifted(packing: Packing, by: int) -> Packing:
     if isinstance(packing, Block):
         return Block(packing.start + by, packing.shape)
+    if isinstance(packing, Sparse):
+        return replace(packing, start=packing.start + by)
     return tuple(_shifted(part, by) for part in packing)
 
 
@@ -272,4 +353,6 @@ def _widened(packing: Packing, shape: tuple[int, ...]) -> Packing:
     """Replace every output by a block of its derivatives in further axes of `shape`."""
     if isinstance(packing, Block):
         return Block(packing.start * math.prod(shape), packing.shape + shape)
+    if isinstance(packing, Sparse):
+        raise ArgumentError("sparse=True comes last: differentiate before it")
     return tuple(_widened(part, shape) for part in packing)

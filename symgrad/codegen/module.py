@@ -49,7 +49,8 @@ def print_module(functions: Sequence[Function], header: Sequence[str], footer: s
 def _types(functions: Sequence[Function]) -> str:
     """Return the definitions of the types that the signatures name."""
     used = {_type(parameter) for function in functions for parameter in function.parameters}
-    lines = [f"number = numba.{functions[0].dtype}"]
+    dtype = functions[0].dtype if functions else "float64"
+    lines = [f"number = numba.{dtype}"]
     if "array" in used:
         # An array that may be written is accepted where a read-only one is declared.
         lines.append('array = numba.types.Array(number, 1, "C", readonly=True)')

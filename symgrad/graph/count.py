@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from .node import Graph, Node, ancestors
 
-__all__ = ["operations", "tree_size"]
+__all__ = ["FREE", "operations", "tree_size"]
 
-_FREE = frozenset(
+#: Operations that take no work.
+FREE = frozenset(
     {"number", "constant", "truth", "input", "step", "broadcast", "extent", "shift"}
 )
 
@@ -17,7 +18,7 @@ def operations(graph: Graph) -> int:
     An arithmetic operation, a function call, a comparison and a selection count one each;
     literals, names and copies count nothing.
     """
-    return sum(node.op not in _FREE for node in graph.nodes())
+    return sum(node.op not in FREE for node in graph.nodes())
 
 
 def tree_size(root: Node, *, inline: bool = False) -> int:
@@ -31,5 +32,5 @@ def tree_size(root: Node, *, inline: bool = False) -> int:
     sizes: dict[Node, int] = {}
     for node in ancestors([root], steps):
         below = 0 if node in steps else sum(sizes[operand] for operand in node.operands)
-        sizes[node] = below + (node.op not in _FREE)
+        sizes[node] = below + (node.op not in FREE)
     return sizes[root]

@@ -29,7 +29,7 @@ set if a value varies over array axis k. A parameter has 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from types import MappingProxyType
@@ -345,10 +345,7 @@ class Graph:
                     mask |= masks[operand]
             masks[node] = mask
         names = [str(node.payload) for node in self.inputs]
-        return [
-            tuple(name for number, name in enumerate(names) if masks[node] >> number & 1)
-            for node in nodes
-        ]
+        return [tuple(names[number] for number in _bits(masks[node])) for node in nodes]
 
     def __str__(self) -> str:
         lines = [repr(node) for node in self.nodes()]
@@ -383,3 +380,11 @@ def ancestors(roots: Iterable[Node], stop: Collection[Node] = ()) -> list[Node]:
         index = wanted.rfind(1, 0, index)
     order.reverse()
     return order
+
+
+def _bits(mask: int) -> Iterator[int]:
+    """Yield the numbers of the bits that are set, ascending."""
+    while mask:
+        lowest = mask & -mask
+        yield lowest.bit_length() - 1
+        mask ^= lowest

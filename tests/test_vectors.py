@@ -1,0 +1,309 @@
+"""Packed functions and sparse derivatives against SciPy, dense derivatives and closed forms."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.sparse
+from oracle import identical
+from scipy.integrate import solve_ivp
+
+import symgrad as sg
+
+
+@pytest.fixture(params=["small", "rolled"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test in the kernels of small functions and in rolled code."""
+    if request.param == "rolled":
+        monkeypatch.setattr("symgrad.vectors._SMALL", -1)
+    return request.param
+
+
+def rosenbrock(n: int) -> sg.Function:
+    terms = [f"100*(x{k + 1} - x{k}**2)**2 + (1 - x{k})**2" for k in range(n - 1)]
+    return sg.compile(" + ".join(terms), inputs=[f"x{k}" for k in range(n)])
+
+
+def brusselator(n: int) -> sg.Function:
+    """Return the Brusselator with diffusion in one dimension, u and v in turns.
+
+    E. Hairer and G. Wanner, Solving Ordinary Differential Equations II, 2nd ed., section
+    IV.10.
+    """
+    s = f"{(n + 1) ** 2}/50"
+    u = ["1", *(f"u{k}" for k in range(n)), "1"]
+    v = ["3", *(f"v{k}" for k in range(n)), "3"]
+    rates = {}
+    for k in range(1, n + 1):
+        u_xx, v_xx = (f"{s}*({w[k - 1]} - 2*{w[k]} + {w[k + 1]})" for w in (u, v))
+        rates[f"du{k - 1}"] = f"1 + {u[k]}**2*{v[k]} - 4*{u[k]} + {u_xx}"
+        rates[f"dv{k - 1}"] = f"3*{u[k]} - {u[k]}**2*{v[k]} + {v_xx}"
+    return sg.compile(rates, inputs=["t", *unknowns(n)], outputs=list(rates))
+
+
+def unknowns(n: int) -> list[str]:
+    return [f"{name}{k}" for k in range(n) for name in "uv"]
+
+
+# Packed ------------------------------------------------------------------------------
+
+
+def test_one_array_for_all_inputs(way: str) -> None:
+    f = sg.packed(sg.compile("f(x, y, z) = x*y + exp(z)"))
+    assert f([2.0, 3.0, 0.0]) == 7.0
+    assert isinstance(f([2, 3, 0]), np.float64)
+    points = np.random.default_rng(0).normal(size=(4, 5, 3))
+    assert np.allclose(f(points), points[..., 0] * points[..., 1] + np.exp(points[..., 2]))
+    assert f(np.empty((0, 3))).shape == (0,)
+
+
+def test_arrays_and_numbers_broadcast(way: str) -> None:
+    f = sg.compile("u = a*x - y; v = y**2 + b", inputs=["x", "a", "y", "b"], outputs=["u", "v"])
+    g = sg.packed(f, "b", ["y", "x"], "a")
+    assert g(1.0, [5.0, 2.0], 3.0).tolist() == [1.0, 26.0]
+    b, yx, a = np.arange(4.0), np.ones((3, 1, 2)), np.full((3, 4), 2.0)
+    found = g(b, yx, a)
+    assert found.shape == (3, 4, 2)
+    assert np.array_equal(found[1, :, 1], 1 + b)
+
+
+def test_results_have_the_form_that_they_have_at_one_point(way: str) -> None:
+    f = sg.compile("u = x*y; v = x + y", outputs=["u", "v"])
+    x = np.array([[2.0, 3.0], [5.0, 7.0], [1.0, 0.0]])
+    assert sg.packed(f)(x).tolist() == [[6, 5], [35, 12], [0, 1]]
+    jacobian = sg.packed(sg.jacobian(f))
+    assert jacobian(x[0]).tolist() == [[3, 2], [1, 1]]
+    assert jacobian(x).shape == (3, 2, 2)
+    one = sg.compile("x**2*y")
+    value, gradient, hessian = sg.packed(sg.value_grad_and_hessian(one))(x)
+    assert np.array_equal(value, x[:, 0] ** 2 * x[:, 1])
+    assert np.array_equal(gradient[1], [70, 25])
+    assert np.array_equal(hessian[1], [[14, 10], [10, 0]])
+    value, gradient = sg.packed(sg.value_and_grad(one))(x[0])
+    assert (value, gradient.tolist()) == (12.0, [12.0, 4.0])
+
+
+def test_a_large_function_does_what_scipy_does() -> None:
+    n = 1000
+    f = rosenbrock(n)
+    x = np.random.default_rng(1).uniform(-2, 2, n)
+    assert sg.packed(f)(x) == pytest.approx(scipy.optimize.rosen(x), rel=1e-12)
+    assert np.allclose(sg.packed(sg.grad(f))(x), scipy.optimize.rosen_der(x), rtol=1e-12)
+    hessian = sg.packed(sg.hessian(f, sparse=True))
+    found = hessian(x)
+    assert (found.shape, found.nnz) == ((n, n), 3 * n - 2)
+    assert np.allclose(found.toarray(), scipy.optimize.rosen_hess(x), rtol=1e-12)
+
+
+def test_values_of_large_functions_do_not_depend_on_the_company() -> None:
+    f = sg.packed(sg.grad(rosenbrock(80)))
+    x = np.random.default_rng(2).uniform(-2, 2, (700, 80))
+    together = f(x)
+    assert identical(together[433], f(x[433]))
+    assert identical(together[100:300], f(x[100:300]))
+    assert identical(f(np.asfortranarray(x)), together)
+
+
+def test_many_points_are_several_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+    f = sg.packed(rosenbrock(80))
+    x = np.random.default_rng(4).uniform(-2, 2, (900, 80))
+    at_once = f(x)
+    monkeypatch.setattr("symgrad.runtime.rolled._LAUNCH", 1)
+    assert identical(f(x), at_once)
+    assert np.allclose(at_once, scipy.optimize.rosen(x.T), rtol=1e-12)
+
+
+def test_out_receives_the_result(way: str) -> None:
+    f = sg.packed(sg.compile("u = x*y; v = x + y", outputs=["u", "v"]))
+    x = np.array([[2.0, 3.0], [5.0, 7.0]])
+    out = np.empty((2, 2))
+    assert f(x, out=out) is out
+    assert out.tolist() == [[6, 5], [35, 12]]
+    strided = np.empty((2, 4))[:, ::2]
+    f(x, out=strided)
+    assert np.array_equal(strided, out)
+    f(x, out=x)
+    assert np.array_equal(x, out)
+
+
+def test_any_array_of_real_numbers_will_do(way: str) -> None:
+    f = sg.packed(sg.compile("f(x, y) = x - 2*y"))
+    x = np.arange(8.0).reshape(4, 2)
+    expected = x[:, 0] - 2 * x[:, 1]
+    fixed = x.copy()
+    fixed.setflags(write=False)
+    shifted = np.zeros(65, np.uint8)[1:].view(float).reshape(4, 2)
+    shifted[...] = x
+    for same in (
+        fixed,
+        shifted,
+        x.astype(">f8"),
+        x.astype(np.float32),
+        x.astype(int),
+        x.tolist(),
+    ):
+        assert np.array_equal(f(same), expected)
+    assert np.array_equal(f(np.repeat(x, 2, axis=1)[:, ::2]), expected)
+
+
+def test_no_inputs_and_no_outputs(way: str) -> None:
+    f = sg.packed(sg.compile("u = 3; v = pi", outputs=["u", "v"]))
+    assert f([]).tolist() == [3.0, np.pi]
+    assert f(np.empty((4, 0))).shape == (4, 2)
+    flat = sg.packed(sg.hessian(sg.compile("f(x, y) = x + y"), sparse=True))
+    assert flat([1.0, 2.0]).nnz == 0
+
+
+def test_a_packed_function_pickles_and_shows_itself() -> None:
+    f = sg.packed(sg.compile("f(x, y, a) = a*x*y"), ["x", "y"], "a")
+    assert pickle.loads(pickle.dumps(f))([2.0, 3.0], 5.0) == 30.0
+    assert repr(f) == "<symgrad.Packed ([x, y], a) of <symgrad.Function f(x, y, a)>>"
+    assert f.arguments == (("x", "y"), "a")
+
+
+# Sparse ------------------------------------------------------------------------------
+
+
+def test_sparse_is_dense(way: str) -> None:
+    f = brusselator(6)
+    x = np.random.default_rng(3).uniform(0, 4, 12)
+    sparse = sg.packed(sg.jacobian(f, wrt=unknowns(6), sparse=True), "t", unknowns(6))
+    dense = sg.packed(sg.jacobian(f, wrt=unknowns(6)), "t", unknowns(6))
+    found = sparse(0.0, x)
+    assert isinstance(found, scipy.sparse.csr_array)
+    assert found.has_canonical_format
+    assert np.array_equal(found.toarray(), dense(0.0, x))
+    assert np.array_equal(sg.sparsity(sparse.function).toarray(), found.toarray() != 0)
+
+
+def test_a_matrix_of_outputs_has_a_row_for_each() -> None:
+    sp = pytest.importorskip("sympy")
+    x, y = sp.symbols("x y")
+    f = sg.compile(sp.Matrix([[x, y], [x * y, 1]]), inputs=[x, y])
+    assert sg.jacobian(f, sparse=True)(2.0, 3.0).toarray().tolist() == [
+        [1, 0],
+        [0, 1],
+        [3, 2],
+        [0, 0],
+    ]
+
+
+def test_the_gradient_of_one_function_is_the_function_of_another_jacobian() -> None:
+    f = sg.compile("x**2*y + exp(x*z)", inputs=["x", "y", "z"])
+    hessian = sg.hessian(f, sparse=True)(1.0, 2.0, 3.0)
+    again = sg.jacobian(sg.grad(f), sparse=True)(1.0, 2.0, 3.0)
+    assert hessian.toarray() == pytest.approx(again.toarray(), rel=1e-14)
+
+
+def test_steps_and_some_of_the_inputs() -> None:
+    f = sg.compile("u = x*y; v = u**2; w = u + z", inputs=["x", "y", "z"], outputs=["v", "w"])
+    found = sg.jacobian(f, wrt=["u", "z"], sparse=True)(2.0, 3.0, 1.0)
+    assert found.toarray().tolist() == [[12, 0], [1, 1]]
+
+
+def test_entries_in_place_and_matrices_of_their_own() -> None:
+    hessian = sg.packed(sg.hessian(rosenbrock(5), sparse=True))
+    first, second = hessian(np.ones(5)), hessian(np.zeros(5))
+    before = first.toarray()
+    second.indices[:] = 0
+    second.data[:] = 7.0
+    assert np.array_equal(hessian(np.ones(5)).toarray(), before)
+    data = first.data
+    assert hessian(np.zeros(5), out=first) is first
+    assert first.data is data
+    assert first.toarray() == pytest.approx(scipy.optimize.rosen_hess(np.zeros(5)))
+
+
+def test_nothing_varies() -> None:
+    f = sg.compile("u = 3; v = 2*x", inputs=["x"], outputs=["u", "v"])
+    assert sg.jacobian(f, sparse=True)(1.0).toarray().tolist() == [[0], [2]]
+    assert sg.hessian(sg.compile("f(x, y) = x + y"), sparse=True)(1.0, 2.0).nnz == 0
+    assert sg.packed(sg.jacobian(f, sparse=True))([1.0]).toarray().tolist() == [[0], [2]]
+
+
+def test_the_brusselator_with_its_sparse_jacobian() -> None:
+    n = 40
+    f = brusselator(n)
+    rates = sg.packed(f, "t", unknowns(n))
+    jacobian = sg.packed(sg.jacobian(f, wrt=unknowns(n), sparse=True), "t", unknowns(n))
+    place = np.arange(1, n + 1) / (n + 1)
+    start = np.stack([1 + np.sin(2 * np.pi * place), np.full(n, 3.0)], axis=-1).ravel()
+    # Two neighbours each, and the other substance: 4 entries, 3 at the ends.
+    assert sg.sparsity(jacobian).nnz == 2 * (4 * n - 2)
+    options = {"method": "BDF", "rtol": 1e-8, "atol": 1e-8}
+    with_it = solve_ivp(rates, (0, 2), start, jac=jacobian, **options)
+    without = solve_ivp(rates, (0, 2), start, **options)
+    assert with_it.success
+    assert np.allclose(with_it.y[:, -1], without.y[:, -1], rtol=1e-5)
+    assert with_it.njev >= 1
+
+
+# Mistakes ----------------------------------------------------------------------------
+
+
+def test_names_that_do_not_fit() -> None:
+    f = sg.compile("f(alpha, beta_) = alpha*beta_")
+    with pytest.raises(sg.ArgumentError, match="no input 'alhpa': did you mean 'alpha'"):
+        sg.packed(f, ["alhpa", "beta_"])
+    with pytest.raises(sg.ArgumentError, match="no argument has the inputs beta_"):
+        sg.packed(f, "alpha")
+    with pytest.raises(sg.ArgumentError, match="the same input twice"):
+        sg.packed(f, ["alpha", "beta_"], "alpha")
+    with pytest.raises(sg.ArgumentError, match="expected a function made by"):
+        sg.packed(np.sin)  # type: ignore[arg-type]
+    for transform in (sg.jacobian, sg.hessian):
+        with pytest.raises(sg.ArgumentError, match="did you mean 'alpha'"):
+            transform(f, wrt=["alhpa"], sparse=True)
+    with pytest.raises(sg.ArgumentError, match="did you mean 'alpha'"):
+        sg.value_grad_and_hessian(f, wrt="alhpa")
+    with pytest.raises(sg.ArgumentError, match="without sum and mean"):
+        sg.packed(sg.compile("sum(x)*y"))
+
+
+def test_arrays_that_do_not_fit(way: str) -> None:
+    f = sg.packed(sg.compile("f(x, y, a) = a*x*y"), ["x", "y"], "a")
+    with pytest.raises(sg.ShapeError, match=r"shape \(3,\), expected \(\.\.\., 2\)"):
+        f([1.0, 2.0, 3.0], 1.0)
+    with pytest.raises(sg.ShapeError, match=r"shape \(\), expected \(\.\.\., 2\)"):
+        f(1.0, 1.0)
+    with pytest.raises(sg.ArgumentError, match="1 arguments given, and 2 expected"):
+        f([1.0, 2.0])
+    with pytest.raises(sg.ShapeError, match="do not broadcast"):
+        f(np.ones((3, 2)), np.ones(4))
+    with pytest.raises(sg.DTypeError, match="'a'"):
+        f([1.0, 2.0], 1j)
+    with pytest.raises(sg.ShapeError, match="out has shape"):
+        f(np.ones((3, 2)), 1.0, out=np.ones(4))
+    with pytest.raises(sg.ShapeError, match="one array or one sparse matrix"):
+        sg.packed(sg.value_and_grad(sg.compile("x*y")))([1.0, 2.0], out=np.ones(2))
+
+
+def test_sparse_mistakes() -> None:
+    several = sg.compile("u = x*y; v = x", outputs=["u", "v"])
+    with pytest.raises(sg.ArgumentError, match="of one output, and this function has 2"):
+        sg.hessian(several, sparse=True)
+    jacobian = sg.jacobian(several, sparse=True)
+    with pytest.raises(sg.ShapeError, match="at one point"):
+        jacobian([1.0, 2.0], 3.0)
+    with pytest.raises(sg.ShapeError, match="at one point"):
+        sg.packed(jacobian)(np.ones((4, 2)))
+    with pytest.raises(sg.ArgumentError, match="sparse=True comes last"):
+        sg.jacobian(jacobian)(1.0, 2.0)
+    for dense in (sg.jacobian(several), sg.packed(several), several, np.sin):
+        with pytest.raises(sg.ArgumentError, match="called with sparse=True"):
+            sg.sparsity(dense)
+    packed = sg.packed(jacobian)
+    with pytest.raises(sg.DTypeError, match="a CSR array of doubles"):
+        packed([1.0, 2.0], out=np.ones((2, 2)))
+    with pytest.raises(sg.ShapeError, match="entries in other places"):
+        packed([1.0, 2.0], out=scipy.sparse.csr_array(np.ones((2, 2))))
+
+
+def test_without_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    with pytest.raises(sg.MissingDependencyError, match="pip install scipy"):
+        sg.jacobian(sg.compile("x*y"), sparse=True)
