@@ -93,9 +93,16 @@ def share_reciprocals(graph: Graph) -> Graph:
     """
     order = graph.nodes()
     divided: dict[Node, int] = {}
+    closed: set[Node] = set()
     for node in order:
         if node.op == "div" and (node.index >= graph.primal or exact(node.operands[0]) == 1):
-            divided[node.operands[1]] = divided.get(node.operands[1], 0) + 1
+            below = node.operands[1]
+            # The reciprocal of a constant such as sqrt(2) is found before the loops.
+            divided[below] = divided.get(below, 0) + 1 + (below in closed)
+        if node.op in ("number", "constant") or (
+            node.operands and closed.issuperset(node.operands)
+        ):
+            closed.add(node)
     shared = {n for n, count in divided.items() if count > 1 and n.op not in _AS_WRITTEN}
     if not shared:
         return graph

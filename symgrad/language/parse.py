@@ -823,7 +823,7 @@ class _Expression:
         if called(call.text, 1) != op:
             least = 1
         number = f"{least}" if least == most else f"at least {least}"
-        plural = "" if number == "1" else "s"
+        plural = "" if least == 1 else "s"
         raise self.source.error(
             f"'{call.text}' takes {number} argument{plural}, not {count}",
             Span(call.start, close.end),
