@@ -32,7 +32,7 @@ from .language.program import Program
 from .packing import destinations, is_plain, pack
 from .runtime import arrays
 from .runtime.kernel import Kernel
-from .shortcuts import Shortcut, no_shortcut, shortcut
+from .shortcuts import Shortcut, collector, no_shortcut, shortcut
 from .sparse import pattern, scipy_sparse
 
 __all__ = [
@@ -224,6 +224,8 @@ class Function:
             return Bound(self, partial(self._call_arrays, given, again), _as_it_is)
         if is_plain(packing) and not kernel.returned:
             return Bound(self, launch, lambda _: results)
+        if is_plain(packing) and not any(isinstance(o, np.ndarray) for o in outputs):
+            return Bound(self, launch, collector(packing, len(outputs), kernel.dtype))
         return Bound(
             self, launch, lambda returned: pack(packing, kernel.update(outputs, returned))
         )

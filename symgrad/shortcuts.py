@@ -31,7 +31,7 @@ from .runtime import buffers
 from .runtime.kernel import Kernel
 from .runtime.threads import CHUNK
 
-__all__ = ["Shortcut", "no_shortcut", "printed", "shortcut"]
+__all__ = ["Shortcut", "collector", "no_shortcut", "printed", "shortcut"]
 
 #: A function of the arguments and of `out`.
 Shortcut = Callable[[tuple[Any, ...], Any], Any]
@@ -87,6 +87,30 @@ def shortcut(kernel: Kernel, packing: Packing, kinds: Sequence[type]) -> Shortcu
     }
     exec(printed(kernel.is_array, kernel.is_written, packing), space)  # noqa: S102
     made: Shortcut = space["shortcut"]
+    return made
+
+
+def collector(packing: Packing, count: int, dtype: np.dtype) -> Callable[[Any], Any]:
+    """Return the function that packs what a kernel returns when all results are numbers.
+
+    Args:
+        packing: how its outputs are packed, none of them stacked.
+        count: how many there are.
+        dtype: the type of the results.
+
+    >>> from .calculus.transform import Block
+    >>> collector((Block(0), (Block(2), Block(1))), 3, np.dtype(float))((1.0, 2.0, 3.0))
+    (np.float64(1.0), (np.float64(3.0), np.float64(2.0)))
+    """
+    outputs = [f"z{k}" for k in range(count)]
+    results = [f"number({name})" for name in outputs]
+    text = (
+        f"def collect(returned):\n    {_assigned(outputs, 'returned')}\n"
+        f"    return {_text(packing, results)}\n"
+    )
+    space: dict[str, Any] = {"number": dtype.type}
+    exec(text, space)  # noqa: S102
+    made: Callable[[Any], Any] = space["collect"]
     return made
 
 

@@ -5,7 +5,7 @@ the whole range; erfc(x) = exp(-x*x)*R(y) with y = 1/(x + 3), where the rounding
 x*x and of y are carried into the exponential (compare Schonfelder, "Chebyshev expansions for
 the error and related functions", Math. Comp. 32, 1978). Coefficients: minimax polynomials of
 `scripts/vmath_coefficients.py`. Names that end in f are the float32 forms. Measured errors:
-at most 1.6 ULP for erf, 1.7 for erfc, 2.9 for gelu.
+at most 1.6 ULP for erf, 1.7 for erfc, 1.2 for its slope (1.5 in float32), 2.9 for gelu.
 """
 
 from __future__ import annotations

@@ -320,7 +320,7 @@ BOUNDS = {
     "acosh": 1.9,
     "asinh": 1.1,
     "power": 1.1,
-    "sech2": 2.6,
+    "sech2": 1.7,
     "silu": 1.6,
     "xlogy": 1.8,
 }

@@ -215,7 +215,7 @@ ACCURACY: dict[str, Accuracy] = {
     "erf": Accuracy(1.3, MP.erf, one(SMALL, uniform(-6, 6))),
     "erfc": Accuracy(3.3, MP.erfc, one(SMALL, uniform(-6, 26))),
     "erf_slope": Accuracy(
-        1.0, lambda x: 2 * MP.exp(-x * x) / MP.sqrt(MP.pi), one(SMALL, uniform(-26, 26))
+        1.2, lambda x: 2 * MP.exp(-x * x) / MP.sqrt(MP.pi), one(SMALL, uniform(-26, 26))
     ),
     "exp": Accuracy(0.76, MP.exp, one(SMALL, uniform(-745, 709.7), uniform(-5, 5))),
     "exp2": Accuracy(0.9, lambda x: mpf(2) ** x, one(SMALL, uniform(-1074, 1023.9))),
