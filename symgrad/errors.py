@@ -7,7 +7,7 @@ that ``except ValueError`` keeps working for people who do not know symgrad.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 __all__ = [
@@ -22,6 +22,8 @@ __all__ = [
     "Span",
     "SymgradError",
     "UnsupportedError",
+    "choices",
+    "listed",
     "suggestion",
 ]
 
@@ -171,3 +173,24 @@ def suggestion(name: str, known: Iterable[str]) -> str | None:
     if not near:
         return None
     return "did you mean " + " or ".join(f"'{n}'" for n in near) + "?"
+
+
+def listed(names: Collection[str], most: int = 10) -> str:
+    """Return names for a message, of many only the first and the last.
+
+    >>> listed(["x", "y"]), listed([f"x{k}" for k in range(1000)], 3), listed([])
+    ('x, y', 'x0, x1, ..., x999', 'none')
+    """
+    shown = list(names)
+    if len(shown) > most:
+        shown[most - 1 : -1] = ["..."]
+    return ", ".join(shown) or "none"
+
+
+def choices(name: object, known: Collection[str], noun: str) -> str:
+    """Return a hint for a name that is not known: the nearest ones, else what there is.
+
+    >>> choices("speeed", ["speed", "mass"], "inputs"), choices(3, ["x"], "inputs")
+    ("did you mean 'speed'?", 'the inputs are x')
+    """
+    return suggestion(str(name), known) or f"the {noun} are {listed(known)}"

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from . import garbage
 from .errors import ArgumentError, UnsupportedError
 from .function import Function
+from .graph.lower import check_orders
 from .language.parse import Limits, parse, parse_mapping
 from .language.program import Program
 
@@ -41,7 +42,7 @@ def compile(
         inputs: names of the arguments in order. The default is the header, else the order
             of first appearance in text, else sorted by name.
         outputs: names of the results; the last statement if None.
-        limits: sizes beyond which text is refused.
+        limits: sizes beyond which text, and dense Jacobians and Hessians, are refused.
         stable: compute ``log(1 + x)`` as ``log1p(x)`` and so on, wherever a form is known
             that loses fewer digits; see `symgrad.graph.stability`.
         backend: how kernels run, with the same results to the last bit. "jit" compiles each
@@ -66,7 +67,9 @@ def compile(
     if isinstance(source, Function) and inputs is None and outputs is None:
         return source
     program = read_program(source, inputs=inputs, outputs=outputs, limits=limits)
-    return Function(replace(program, stable=stable, backend=backend))
+    check_orders(program)
+    entries = (limits or Limits()).entries
+    return Function(replace(program, stable=stable, backend=backend, entries=entries))
 
 
 def read_program(

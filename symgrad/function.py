@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -22,9 +22,10 @@ from .calculus.transform import (
     Pushforward,
     Sparse,
     Transform,
+    check_sizes,
 )
 from .compiler import Variant
-from .errors import ArgumentError, ShapeError, suggestion
+from .errors import ArgumentError, ShapeError, choices, listed
 from .graph.count import operations
 from .graph.lower import varying
 from .graph.node import Graph
@@ -254,23 +255,24 @@ class Function:
         if out is not None and "out" in names:
             # An input of that name comes first; such a function has no out=.
             kwargs, out = {**kwargs, "out": out}, None
-        listed = ", ".join(names) if names else "none"
         if len(args) > len(names):
             raise ArgumentError(
-                f"{len(args)} arguments given, but the inputs are {len(names)}: {listed}"
+                f"{len(args)} arguments given, but the inputs are {len(names)}: {listed(names)}"
             )
         values = dict(zip(names, args, strict=False))
         for name, value in kwargs.items():
             if name in values:
                 raise ArgumentError(f"argument '{name}' is given twice")
             if name not in names:
-                hint = suggestion(name, names) or f"the inputs are {listed}"
+                hint = choices(name, names, "inputs")
                 raise ArgumentError(f"there is no input '{name}': {hint}")
             values[name] = value
         missing = [name for name in names if name not in values]
         if missing:
             noun = "argument" if len(missing) == 1 else "arguments"
-            raise ArgumentError(f"missing {noun} {', '.join(missing)}: the inputs are {listed}")
+            raise ArgumentError(
+                f"missing {noun} {listed(missing)}: the inputs are {listed(names)}"
+            )
         return tuple(values[name] for name in names), out
 
     def _call_arrays(self, args: Sequence[Value], out: Any) -> Any:
@@ -334,8 +336,16 @@ class Function:
     # Transformations
 
     def transformed(self, *transforms: Transform) -> Function:
-        """Return the function of a derivative; it shares the record of kernels."""
-        return Function(self._program, (*self._transforms, *transforms), self._names)
+        """Return the function of a derivative; it shares the record of kernels.
+
+        Raises:
+            LimitError: a dense Jacobian or Hessian would have too many entries.
+            ArgumentError: a sparse derivative is differentiated.
+        """
+        program = self._program
+        chain = (*self._transforms, *transforms)
+        check_sizes(chain, len(program.inputs), len(program.outputs), program.entries)
+        return Function(program, chain, self._names)
 
     # Reading
 
@@ -359,6 +369,9 @@ class Function:
                 derivative by an array is the one by its element at a point, the derivative
                 by a number a sum over all points. None takes all inputs for arrays.
 
+        Raises:
+            ArgumentError: a name that the function lacks.
+
         >>> import symgrad as sg
         >>> sg.compile("loss = sum(a*x)").derivative("a", arrays=["x"])
         sum(x)
@@ -368,6 +381,7 @@ class Function:
         """
         from .graph.lift import lift, meaning
 
+        _check_names(wrt, (*self._inputs, *self._program.steps))
         if arrays is not None:
             self._check_inputs(arrays)
         graph = self._symbolic_graph(arrays)
@@ -402,7 +416,7 @@ class Function:
         for output in graph.outputs:
             if output.name == name:
                 return output.node
-        hint = suggestion(name, known) or f"the outputs are {', '.join(known)}"
+        hint = choices(name, known, "outputs")
         raise ArgumentError(f"there is no output '{name}': {hint}")
 
     def latex(self) -> str:
@@ -491,6 +505,8 @@ class Function:
         Returns:
             The path written.
         """
+        if not isinstance(path, str | Path):
+            raise ArgumentError(f"the file to write is a path, not {type(path).__name__}")
         text = self.standalone(arrays=arrays, points=points)
         target = Path(path)
         target.write_text(text, encoding="utf-8")
@@ -539,11 +555,11 @@ class Function:
     def _check_inputs(self, names: Sequence[str]) -> None:
         if isinstance(names, str):
             raise ArgumentError(f"arrays= is a list of names: write [{names!r}]")
+        if not isinstance(names, Collection):
+            raise ArgumentError(f"arrays= is a list of names, not {type(names).__name__}")
         for name in names:
             if name not in self._program.inputs:
-                hint = suggestion(name, self._program.inputs) or (
-                    f"the inputs are {', '.join(self._program.inputs)}"
-                )
+                hint = choices(name, self._program.inputs, "inputs")
                 raise ArgumentError(f"there is no input '{name}': {hint}")
 
 
@@ -624,14 +640,23 @@ def _names(
     if not isinstance(wrt, str | Sequence):
         raise ArgumentError(f"wrt= is a name or a list of names, not {type(wrt).__name__}")
     names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
-    known = dict.fromkeys((*function.program.inputs, *function.program.steps))
-    for name in names:
-        if name not in known:
-            hint = suggestion(str(name), known) or f"the names are {', '.join(known)}"
-            raise ArgumentError(f"cannot differentiate by '{name}': {hint}")
+    _check_names(names, (*function.program.inputs, *function.program.steps))
     if len(set(names)) != len(names):
         raise ArgumentError("wrt names the same input twice")
     return names, isinstance(wrt, str)
+
+
+def _check_names(names: Sequence[Any], known: Sequence[str]) -> None:
+    """Refuse names to differentiate by that a function lacks."""
+    found = dict.fromkeys(known)
+    for name in names:
+        if not isinstance(name, str) or name not in found:
+            hint = choices(name, found, "names")
+            if isinstance(name, int):
+                hint = "an order is a name for each time, such as derivative('x', 'x')"
+            raise ArgumentError(
+                f"cannot differentiate by '{name}', there is no input or step '{name}': {hint}"
+            )
 
 
 def _function(f: Any) -> Function:
@@ -692,6 +717,7 @@ def jacobian(
 
     Raises:
         ArgumentError: `wrt` names something that the function lacks.
+        LimitError: the matrix is dense and larger than ``Limits(entries=...)`` says.
         MissingDependencyError: SciPy is needed for `sparse` and is not installed.
 
     >>> import symgrad as sg
@@ -722,6 +748,8 @@ def hessian(
         wrt: inputs or steps to differentiate by; None for all inputs.
         sparse: return a `scipy.sparse.csr_array` at one point, as `jacobian` does; `f` has
             one output then.
+
+    Raises: as those of `jacobian`.
 
     >>> import symgrad as sg
     >>> sg.hessian(sg.compile("f(x, y) = x**2*y"))(2.0, 3.0)
@@ -786,9 +814,14 @@ def jvp(f: Function, primals: Sequence[Value], tangents: Sequence[Value]) -> Any
         tangents: one for each argument, broadcast to its shape.
     """
     along = _function(f).transformed(Pushforward())
-    if len(primals) != len(f.inputs) or len(tangents) != len(f.inputs):
+    try:
+        sizes = len(primals), len(tangents)
+    except TypeError:
+        sizes = 0, 0
+    if sizes != (len(f.inputs), len(f.inputs)):
         raise ArgumentError(
-            f"jvp needs one primal and one tangent for each input: {', '.join(f.inputs)}"
+            "jvp needs a tuple of primals and one of tangents, with one of each for each "
+            f"input: {listed(f.inputs)}"
         )
     return along(*primals, *tangents)
 

@@ -18,7 +18,7 @@ import numpy as np
 from . import compiler, garbage
 from .calculus.transform import Block, Packing, Sparse
 from .compiler import Variant
-from .errors import ArgumentError, ShapeError, suggestion
+from .errors import ArgumentError, ShapeError, choices, listed
 from .function import Function
 from .graph.count import operations
 from .graph.lower import varying
@@ -80,6 +80,11 @@ class Packed:
     def __init__(self, function: Function, arguments: Sequence[str | Sequence[str]]) -> None:
         """Check that the arguments are the inputs of the function."""
         self._function = function
+        for group in arguments:
+            if not isinstance(group, str | Sequence):
+                raise ArgumentError(
+                    f"an argument is a name or a list of names, not {type(group).__name__}"
+                )
         self._arguments = tuple(
             group if isinstance(group, str) else tuple(group) for group in arguments
         )
@@ -90,14 +95,14 @@ class Packed:
         ]
         place = {name: number for number, name in enumerate(function.inputs)}
         for name in names:
-            if name not in place:
-                hint = suggestion(str(name), place) or f"the inputs are {_listed(list(place))}"
+            if not isinstance(name, str) or name not in place:
+                hint = choices(name, place, "inputs")
                 raise ArgumentError(f"there is no input '{name}': {hint}")
         if len(set(names)) != len(names):
             raise ArgumentError("the arguments name the same input twice")
         missing = [name for name in place if name not in set(names)]
         if missing:
-            raise ArgumentError(f"no argument has the inputs {_listed(missing)}")
+            raise ArgumentError(f"no argument has the inputs {listed(missing)}")
         self._places = [
             place[group] if isinstance(group, str) else np.array([place[n] for n in group], int)
             for group in self._arguments
@@ -119,7 +124,7 @@ class Packed:
 
     def __repr__(self) -> str:
         shown = [
-            group if isinstance(group, str) else f"[{_listed(group)}]"
+            group if isinstance(group, str) else f"[{listed(group)}]"
             for group in self._arguments
         ]
         return f"<symgrad.Packed ({', '.join(shown)}) of {self._function!r}>"
@@ -232,11 +237,6 @@ class Packed:
         for number, output in enumerate(outputs):
             rows[:, number] = output
         return rows
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return names for a message, many of them shortened."""
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def _stacked(packing: Packing) -> Packing:

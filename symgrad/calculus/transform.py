@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, LimitError
 from ..graph.node import Graph, Node, Output
 from .elimination import jacobian_entries
 from .sweep import adjoints, tangents
@@ -28,6 +28,7 @@ __all__ = [
     "Pushforward",
     "Sparse",
     "Transform",
+    "check_sizes",
 ]
 
 
@@ -222,6 +223,48 @@ class Hessian:
 
 #: Any transformation.
 Transform = Gradient | Pullback | Pushforward | Jacobian | Hessian
+
+
+def check_sizes(
+    transforms: Sequence[Transform], inputs: int, outputs: int, entries: int
+) -> None:
+    """Refuse a chain of transformations that cannot be applied, before any work.
+
+    Args:
+        transforms: the chain, applied to a Graph in order.
+        inputs: how many inputs the Graph has.
+        outputs: how many outputs it has.
+        entries: the most entries that a dense Jacobian or Hessian may have.
+
+    Raises:
+        LimitError: one has more.
+        ArgumentError: something follows after a sparse derivative.
+    """
+    sparse = False
+    for transform in transforms:
+        if sparse:
+            raise ArgumentError("sparse=True comes last: differentiate before it")
+        if not isinstance(transform, Transform):
+            return  # of somebody else, who knows how large it is
+        width = inputs if transform.wrt is None else len(transform.wrt)
+        if isinstance(transform, Gradient | Pullback):
+            inputs += outputs if isinstance(transform, Pullback) else 0
+            outputs = width + (outputs if transform.value else 0)
+        elif isinstance(transform, Pushforward):
+            inputs, outputs = inputs + width, 2 * outputs
+        else:
+            sparse = transform.sparse
+            second = isinstance(transform, Hessian)
+            size = outputs * width ** (2 if second else 1)
+            if size > entries and not sparse:
+                raise LimitError(
+                    f"the dense {type(transform).__name__} has {size:,} entries and the limit "
+                    f"is {entries:,}",
+                    hint=f"call {type(transform).__name__.lower()} with sparse=True, or raise "
+                    "it with compile(..., limits=Limits(entries=...))",
+                )
+            first = outputs * (width if second else 0)
+            outputs = size + (outputs + first if transform.value else 0)
 
 
 def _input_names(graph: Graph) -> tuple[str, ...]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations_with_replacement
+from math import comb
 from typing import Any, NamedTuple
 
 from ..calculus.sweep import closed_form
-from ..errors import ArgumentError, LimitError, UnsupportedError
+from ..errors import ArgumentError, LimitError, UnsupportedError, listed
 from ..graph.count import tree_size
 from ..graph.evaluate import evaluate
 from ..graph.lift import as_latex, as_python, as_text, lift
@@ -18,7 +19,8 @@ from ..language.program import Program
 
 __all__ = ["Row", "as_json", "as_lines", "closed_forms"]
 
-_LONGEST = 200_000
+#: The most operations in all derivatives when written out, and the most derivatives.
+_LONGEST, _MOST = 200_000, 10_000
 
 
 class Row(NamedTuple):
@@ -54,28 +56,45 @@ def closed_forms(
     arrays: Sequence[str] | None,
 ) -> list[Row]:
     """Return the derivatives of every output by every combination of names."""
-    graph = symbolic(program, arrays)
     names_wanted = wrt or program.inputs
     if len(set(names_wanted)) != len(names_wanted):
         raise ArgumentError("--wrt names the same input twice")
+    count = len(program.outputs) * comb(len(names_wanted) + order - 1, order)
+    if count > _MOST:
+        raise LimitError(
+            f"there are {count:,} derivatives of order {order} and the limit is {_MOST:,}",
+            hint="name fewer inputs with --wrt, or take symgrad.hessian(..., sparse=True)",
+        )
+    graph = symbolic(program, arrays)
     targets = {name: graph.find(name) for name in names_wanted}
     rows = []
+    length = 0.0
     for output in graph.outputs:
+        # Combinations come sorted, so that most share all names but the last with the one
+        # before.
+        chain: list[tuple[str, Node]] = []
         for names in combinations_with_replacement(targets, order):
-            node = output.node
-            for name in names:
-                node = closed_form(graph.builder, node, targets[name])
+            same = 0
+            while same < len(chain) and chain[same][0] == names[same]:
+                same += 1
+            del chain[same:]
+            for name in names[same:]:
+                last = chain[-1][1] if chain else output.node
+                chain.append((name, closed_form(graph.builder, last, targets[name])))
+            node = chain[-1][1]
             value = None if point is None else evaluate([node], point)[0]
-            _check_length(node, names, inline)
+            length += tree_size(node, inline=inline)
+            _check_length(length, names)
             rows.append(Row(output.name, names, lift(node, inline=inline), value))
     return rows
 
 
-def _check_length(node: Node, names: Sequence[str], inline: bool) -> None:
-    size = tree_size(node, inline=inline)
-    if size > _LONGEST:
+def _check_length(length: float, names: Sequence[str]) -> None:
+    """Refuse derivatives that are too long to read, given the length of all so far."""
+    if length > _LONGEST:
         raise LimitError(
-            f"the derivative by {', '.join(names)} has {size:.3g} operations when written out",
+            f"the derivatives up to the one by {listed(names)} have {length:.3g} operations "
+            "when written out",
             hint="name steps in the formula, or see the compact form with "
             "symgrad emit --stage gradient",
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import ArgumentError, SymgradError, suggestion
+from ..errors import ArgumentError, SymgradError, choices, listed
 from ..version import version
 
 if TYPE_CHECKING:
@@ -245,9 +245,7 @@ def _inputs(program: Program, text: str | None) -> tuple[str, ...] | None:
     names = _names(text)
     for name in names or ():
         if name not in program.inputs:
-            hint = suggestion(name, program.inputs) or (
-                f"the inputs are {', '.join(program.inputs) or 'none'}"
-            )
+            hint = choices(name, program.inputs, "inputs")
             raise ArgumentError(f"there is no input '{name}': {hint}")
     return names
 
@@ -262,7 +260,7 @@ def _point(program: Program, at: Sequence[str]) -> dict[str, float]:
         if name not in program.inputs:
             raise ArgumentError(
                 f"--at {item}: there is no input '{name}', "
-                f"the inputs are {', '.join(program.inputs) or 'none'}"
+                f"the inputs are {listed(program.inputs)}"
             )
         if name in point:
             raise ArgumentError(f"--at {item}: '{name}' is given twice")
@@ -270,8 +268,8 @@ def _point(program: Program, at: Sequence[str]) -> dict[str, float]:
     missing = [name for name in program.inputs if name not in point]
     if missing:
         raise ArgumentError(
-            f"missing the value of {', '.join(missing)}: add "
-            + " ".join(f"--at {name}=NUMBER" for name in missing)
+            f"missing the value of {listed(missing)}: add "
+            + " ".join(f"--at {name}=NUMBER" for name in missing[:10])
         )
     return point
 

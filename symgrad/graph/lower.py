@@ -15,7 +15,7 @@ from .algebra import exact
 from .node import Builder, Graph, Node, Output
 from .reductions import COMPOSED
 
-__all__ = ["instantiate", "lower", "symbolic", "varying"]
+__all__ = ["check_orders", "instantiate", "lower", "symbolic", "varying"]
 
 _ORDERED = frozenset({"polygamma", "sinc_derivative"})
 #: Operations that are not applied just as they are.
@@ -186,6 +186,17 @@ def _translate(
     if place:
         builder.statement, builder.span = -1, None
     return nodes, statements
+
+
+def check_orders(program: Program) -> None:
+    """Refuse a Program with a function whose order is not a number.
+
+    Raises:
+        FormulaError: there is one, at the place that the error shows.
+    """
+    if any(code.op in _ORDERED for code in program.instructions):
+        # Only the identities of the Graph tell whether an expression is a number.
+        lower(program)
 
 
 def _check_order(program: Program, code: Instruction, order: Node) -> None:

@@ -35,7 +35,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..errors import ArgumentError, Span, suggestion
+from ..errors import ArgumentError, Span, choices
 from ..language.functions import FUNCTIONS
 from ..language.program import Number
 from . import algebra
@@ -330,7 +330,7 @@ class Graph:
             if node.payload == name:
                 return node
         known = [str(node.payload) for node in (*self.inputs, *self.steps)]
-        hint = suggestion(str(name), known) or f"the names are {', '.join(known) or 'none'}"
+        hint = choices(name, known, "names")
         raise ArgumentError(f"there is no input or step '{name}': {hint}")
 
     def like(self, nodes: Sequence[Node]) -> list[tuple[str, ...]]:

@@ -71,6 +71,7 @@ class Program:
         single: True when calling gives one value, False when it gives a tuple.
         stable: True when kernels may compute the formula in its stable forms.
         backend: how kernels run: "jit" compiled, "interpreter" from a tape, or "auto".
+        entries: the most entries that a dense Jacobian or Hessian may have at one point.
     """
 
     instructions: tuple[Instruction, ...]
@@ -82,6 +83,7 @@ class Program:
     single: bool = True
     stable: bool = True
     backend: str = "auto"
+    entries: int = 1_000_000
 
     @property
     def steps(self) -> dict[str, int]:

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-from ..errors import FormulaError, LimitError, Span
+from ..errors import ArgumentError, FormulaError, LimitError, Span
 from .program import Number
 
 __all__ = [
@@ -133,6 +133,7 @@ class Limits:
         instructions: instructions of the Program.
         digits: characters of one number.
         name: characters of one name.
+        entries: entries of a dense Jacobian or Hessian at one point.
     """
 
     length: int = 16_000_000
@@ -140,6 +141,16 @@ class Limits:
     instructions: int = 2_000_000
     digits: int = 400
     name: int = 200
+    entries: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        """Refuse limits that are no sizes."""
+        for field in fields(self):
+            size = getattr(self, field.name)
+            if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+                raise ArgumentError(
+                    f"the limit {field.name} must be a number 0, 1, 2, ..., not {size!r}"
+                )
 
 
 DEFAULT_LIMITS = Limits()
