@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from . import garbage
+from . import garbage, progress
 from .calculus.transform import (
     Block,
     Gradient,
@@ -99,13 +99,16 @@ def build_graph(
     """
     if stable is None:
         stable = program.stable
+    progress.stage("building the graph", program.instructions)
     axes = dict(zip(program.inputs, variant.axes, strict=True))
     graph = lower(program, axes, variant.everywhere)
     if stable:
         graph = stabilize(graph)
     packing = _packing(program)
     for transform in transforms:
+        progress.stage("differentiating", graph.builder)
         graph, packing = transform.apply(graph, packing)
+    progress.stage("simplifying", graph.builder)
     if stable and transforms:
         graph = stabilize(graph)
     return factor_sums(share_reciprocals(graph)), packing
@@ -222,14 +225,15 @@ def compile_kernel(
 ) -> tuple[Kernel, Packing]:
     """Return the compiled kernel of a Program and how its outputs are packed."""
     name = kernel_name(transforms)
-    with garbage.paused():
-        graph, packing = build_graph(program, transforms, variant)
-        interpreter = _interpreter(program, graph, name, variant)
-    source, function, pointwise = (
-        _compiled(program, graph, name, variant)
-        if interpreter is None
-        else ("", interpreter, interpreter.pointwise)
-    )
+    with progress.shown("building"):
+        with garbage.paused():
+            graph, packing = build_graph(program, transforms, variant)
+            interpreter = _interpreter(program, graph, name, variant)
+        source, function, pointwise = (
+            _compiled(program, graph, name, variant)
+            if interpreter is None
+            else ("", interpreter, interpreter.pointwise)
+        )
     place = {str(node.payload): number for number, node in enumerate(graph.inputs)}
 
     def slot(axes: int, like: Sequence[str]) -> Slot:
@@ -255,6 +259,7 @@ def _compiled(
     program: Program, graph: Graph, name: str, variant: Variant
 ) -> tuple[str, Callable[..., Any], bool]:
     """Return module and function of a compiled kernel, and if its points are independent."""
+    progress.stage("compiling", graph.builder)
     printed = print_function(graph, name, variant.dtype)
     source = print_module([printed], header(program, {name: graph}))
     # Loops over arrays compile as long as they do; for numbers the number of functions counts.
@@ -281,6 +286,7 @@ def _interpreter(
                 "sum, mean and gradients by numbers beside arrays"
             )
         return None
+    progress.stage("assembling", graph.builder)
     tape = assemble(graph)
 
     def machine(kind: Literal["point", "blocks"], code: array[int]) -> Any:
@@ -303,6 +309,7 @@ def compile_rolled(name: str, graph: Graph) -> RolledKernel:
 
     The text of its module does not depend on the size of a Graph that repeats itself.
     """
+    progress.stage("compiling", graph.builder)
     rolled = roll(graph)
     source = print_rolled(
         rolled, [f"The {name} kernel, rolled.", "", f"Written by symgrad {version()}."]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from . import garbage
+from . import garbage, progress
 from .errors import ArgumentError, UnsupportedError
 from .function import Function
 from .graph.lower import check_orders
@@ -84,7 +84,7 @@ def read_program(
     if not isinstance(bounds, Limits):
         raise UnsupportedError(f"limits must be symgrad.Limits, not {type(limits).__name__}")
     if isinstance(source, str):
-        with garbage.paused():
+        with progress.shown("reading"), garbage.paused():
             return parse(source, inputs=inputs, outputs=outputs, limits=bounds)
     if isinstance(source, Program | Function):
         if inputs is not None or outputs is not None:
@@ -125,7 +125,7 @@ def _read_sympy(
 ) -> Program:
     from .language.from_sympy import read
 
-    with garbage.paused():
+    with progress.shown("reading"), garbage.paused():
         program = read(source, inputs=inputs, outputs=outputs)
     text = ""
     if _fits_on_paper(program):

@@ -820,8 +820,8 @@ def jvp(f: Function, primals: Sequence[Value], tangents: Sequence[Value]) -> Any
         sizes = 0, 0
     if sizes != (len(f.inputs), len(f.inputs)):
         raise ArgumentError(
-            "jvp needs a tuple of primals and one of tangents, with one of each for each "
-            f"input: {listed(f.inputs)}"
+            "jvp needs one primal and one tangent for each input, in two tuples: "
+            f"{listed(f.inputs)}"
         )
     return along(*primals, *tangents)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from . import compiler, garbage
+from . import compiler, garbage, progress
 from .calculus.transform import Block, Packing, Sparse
 from .compiler import Variant
 from .errors import ArgumentError, ShapeError, choices, listed
@@ -208,7 +208,7 @@ class Packed:
 
     def _compiled(self) -> tuple[Rows, Packing]:
         """Return what computes the outputs, and how they are laid out."""
-        with self._lock, garbage.paused():
+        with self._lock, progress.shown("building"), garbage.paused():
             if self._rows is None:
                 graph, packing = self._built()
                 rows: Rows = self._small
