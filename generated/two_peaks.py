@@ -90,7 +90,7 @@ def _scaled(v: float, n: int) -> float:
 
 @numba.njit(error_model="numpy", nogil=True, forceinline=True)
 def exp(x: float) -> float:
-    """Return e to the power x; below 0.9 ULP."""
+    """Return e to the power x; below 1 ULP."""
     y = 709.79 if x > 709.79 else x
     y = -746.0 if y < -746.0 else y
     t = fma(y, 1.4426950408889634, 6755399441055744.0)
