@@ -9,7 +9,7 @@ is ever multiplied by a 0 that stands for "not taken".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..graph.algebra import exact
@@ -127,12 +127,14 @@ def _product(b: Builder, value: Node, partial: Node) -> Node:
     return b.apply("mul", value, partial)
 
 
-def combine(b: Builder, terms: Iterable[Guarded]) -> Guarded | None:
+def combine(b: Builder, terms: Sequence[Guarded]) -> Guarded | None:
     """Return the sum of derivatives; None if there are none.
 
     Terms under the same guard are added; the two sides of one condition become one
     ``where``; only what remains is selected and added.
     """
+    if len(terms) == 1 and len(terms[0].guard) <= _LONGEST:
+        return terms[0]
     groups: dict[tuple[Node, ...], Node] = {}
     for guard, value in terms:
         known = groups.get(guard)

@@ -11,10 +11,9 @@ from functools import cache
 from typing import NamedTuple
 
 from ..graph.algebra import exact
-from ..graph.lower import instantiate
+from ..graph.lower import Template, template
 from ..graph.node import Builder, Node
 from ..language.parse import parse
-from ..language.program import Program
 from .rules import Style
 
 __all__ = ["total", "weight"]
@@ -40,8 +39,8 @@ _INVERSE = {"mul": "div", "div": "mul"}
 
 
 @cache
-def _template(formula: str, names: tuple[str, ...]) -> Program:
-    return parse(formula, inputs=names)
+def _template(formula: str, names: tuple[str, ...]) -> Template:
+    return template(parse(formula, inputs=names))
 
 
 def weight(b: Builder, node: Node, style: Style) -> Node:
@@ -52,15 +51,15 @@ def weight(b: Builder, node: Node, style: Style) -> Node:
         return b.number(1)
     if node.payload in ("max", "min"):
         ties = b.reduce(b.apply("eq", x, node), mask)
-        return instantiate(b, _template(*_EXTREMUM), (x, node, ties))[0]
+        return _template(*_EXTREMUM)(b, (x, node, ties))
     if style == "textbook":
         return b.apply("div", node, x)
     zero, one = b.number(0), b.number(1)
-    ordinary = instantiate(b, _template(*_ORDINARY), (x,))[0]
+    ordinary = _template(*_ORDINARY)(b, (x,))
     q = b.reduce(b.apply("where", ordinary, x, one), mask, "prod")
     r = b.reduce(b.apply("where", ordinary, zero, one), mask)
     s = b.reduce(b.apply("where", ordinary, zero, x), mask)
-    return instantiate(b, _template(*_PRODUCT), (x, node, q, r, s))[0]
+    return _template(*_PRODUCT)(b, (x, node, q, r, s))
 
 
 class _Term(NamedTuple):

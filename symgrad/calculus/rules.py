@@ -2,7 +2,7 @@
 
 For an operation that SymPy knows, the partials are the derivatives of its SymPy meaning by
 each operand; where the function table overrides them (it says why), the formula of the table
-is taken. Either way the result is a Program, a template that the sweeps instantiate over and
+is taken. Either way the result is a Program, a template that the sweeps apply over and
 over. What SymPy derives is written down in `symgrad.calculus.derived` when the table changes,
 so that a process that computes gradients need not load SymPy; the tests derive it again.
 """

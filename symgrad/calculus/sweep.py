@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from ..graph.algebra import exact
-from ..graph.lower import instantiate
+from ..graph.lower import template
 from ..graph.node import STILL, Builder, Node, ancestors
 from .guarded import Guarded, combine, scale, select
 from .points import total, weight
@@ -118,10 +118,10 @@ def pull_back(
     for position, operand in enumerate(operands):
         if operand not in active:
             continue
-        template = partial(op, len(operands), position, style)
-        if template is None:
+        formula = partial(op, len(operands), position, style)
+        if formula is None:
             continue
-        contribution = scale(b, term, instantiate(b, template, operands)[0])
+        contribution = scale(b, term, template(formula)(b, operands))
         if contribution is not None:
             contributions.append((operand, contribution))
     return contributions
@@ -206,10 +206,10 @@ def _push_forward(
     for position, operand in enumerate(operands):
         if operand not in found:
             continue
-        template = partial(op, len(operands), position, style)
-        if template is None:
+        formula = partial(op, len(operands), position, style)
+        if formula is None:
             continue
-        term = scale(b, found[operand], instantiate(b, template, operands)[0])
+        term = scale(b, found[operand], template(formula)(b, operands))
         if term is not None:
             terms.append(term)
     return terms

@@ -77,13 +77,16 @@ def assemble(graph: Graph) -> Tape:
 
 @dataclass(slots=True)
 class _Segment:
-    """The instructions of the head or of the body, and its registers."""
+    """The instructions of the head or of the body, and its registers.
 
-    code: array[int] = field(default_factory=lambda: array("I"))
+    Values go by their numbers in the order of the Assembler.
+    """
+
+    code: list[int] = field(default_factory=list)
     size: int = 0
     free: list[int] = field(default_factory=list)
-    register: dict[Node, int] = field(default_factory=dict)
-    uses: dict[Node, int] = field(default_factory=dict)
+    register: dict[int, int] = field(default_factory=dict)
+    uses: list[int] = field(default_factory=list)
 
     def take(self) -> int:
         """Return a register that nothing uses."""
@@ -95,7 +98,7 @@ class _Segment:
     def write(self, op: str, x: int = 0, y: int = 0, z: int = 0) -> int:
         """Append an instruction and return the register of its result."""
         register = self.take()
-        self.code.extend((OPCODES[op], register, x, y, z))
+        self.code += (OPCODES[op], register, x, y, z)
         return register
 
     def chain(self, op: str, first: int, rest: Sequence[int]) -> int:
@@ -107,109 +110,121 @@ class _Segment:
                 self.free.append(previous)
         return result
 
+    def release(self, values: Sequence[int]) -> None:
+        """Give the registers of values back after their last use."""
+        uses = self.uses
+        for value in values:
+            left = uses[value] = uses[value] - 1
+            if not left:
+                self.free.append(self.register.pop(value))
+
 
 class _Assembler:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        #: What a node computes: the value behind the names and copies of it.
-        self.meaning: dict[Node, Node] = {}
+        #: The values in order, and by number the values that each is computed from.
+        self.values: list[Node] = []
+        self.operands: list[list[int]] = []
+        #: The number of what a node computes: the value behind the names and copies of it.
+        self.meaning: dict[Node, int] = {}
         self.head, self.body = _Segment(), _Segment()
-        self.crossing: dict[Node, int] = {}
-        self.numbers: dict[Node, int] = {}
+        self.crossing: dict[int, int] = {}
+        self.numbers: dict[int, int] = {}
 
     def tape(self) -> Tape:
         """Assemble both segments."""
         graph, head, body = self.graph, self.head, self.body
-        order = self._read()
+        self._read()
+        values = self.values
         position = {node: number for number, node in enumerate(graph.inputs)}
-        scalars = [node for node in order if not node.axes]
-        constants = [node for node in scalars if node.op in _LITERALS]
-        arguments = [node for node in scalars if node.op == "input"]
-        extents = [node for node in scalars if node.op == "extent"]
-        for node in (*constants, *arguments, *extents):
-            head.register[node] = head.take()
+        scalars = [value for value, node in enumerate(values) if not node.axes]
+        constants = [value for value in scalars if values[value].op in _LITERALS]
+        arguments = [value for value in scalars if values[value].op == "input"]
+        extents = [value for value in scalars if values[value].op == "extent"]
+        for value in (*constants, *arguments, *extents):
+            head.register[value] = head.take()
             # These registers are filled before the head starts and are never given back.
-            head.uses[node] = -1
-        self.numbers = {node: number for number, node in enumerate(constants)}
-        for number, node in enumerate(self.crossing, len(constants)):
-            self.numbers[node] = number
-        loads = [node for node in order if node.axes and node.op == "input"]
-        self._head([node for node in scalars if node not in head.register])
-        self._body([node for node in order if node.axes], loads)
+            head.uses[value] = -1
+        self.numbers = {value: number for number, value in enumerate(constants)}
+        for number, value in enumerate(self.crossing, len(constants)):
+            self.numbers[value] = number
+        varying = [value for value, node in enumerate(values) if node.axes]
+        loads = [value for value in varying if values[value].op == "input"]
+        for value in scalars:
+            if value not in head.register:
+                self._instruction(head, value)
+        self._body(varying, loads)
         outputs = [self.meaning[o.node] for o in graph.outputs if not o.node.axes]
-        results = [head.register[node] for node in (*outputs, *self.crossing)]
+        results = [head.register[value] for value in (*outputs, *self.crossing)]
         return Tape(
-            tuple(_value(node) for node in constants),
-            tuple(position[node] for node in arguments),
-            tuple(int(node.payload) for node in extents),  # type: ignore[arg-type]
-            head.code,
+            tuple(_value(values[value]) for value in constants),
+            tuple(position[values[value]] for value in arguments),
+            tuple(int(values[value].payload) for value in extents),  # type: ignore[arg-type]
+            array("I", head.code),
             head.size,
             array("I", results),
             len(outputs),
-            body.code,
+            array("I", body.code),
             body.size,
-            tuple((position[node], node.axes) for node in loads),
+            tuple((position[values[value]], values[value].axes) for value in loads),
             max((output.node.axes for output in graph.outputs), default=0),
             max((node.axes.bit_length() for node in graph.inputs), default=0),
         )
 
-    def _read(self) -> list[Node]:
-        """Count the uses of every value and return the values in order."""
-        meaning = self.meaning
-        order: list[Node] = []
+    def _read(self) -> None:
+        """Number the values and count their uses."""
+        meaning, values = self.meaning, self.values
         head, body = self.head.uses, self.body.uses
         for node in self.graph.nodes():
+            operands = [meaning[operand] for operand in node.operands]
             if node.op in _NAMES:
-                meaning[node] = meaning[node.operands[0]]
+                meaning[node] = operands[0]
                 continue
-            meaning[node] = node
-            order.append(node)
+            meaning[node] = len(values)
+            values.append(node)
+            self.operands.append(operands)
+            head.append(0)
+            body.append(0)
             uses = body if node.axes else head
-            for operand in node.operands:
-                value = meaning[operand]
-                uses[value] = uses.get(value, 0) + 1
-                if node.axes and not value.axes:
+            for value in operands:
+                uses[value] += 1
+                if node.axes and not values[value].axes:
                     self._cross(value)
         for output in self.graph.outputs:
             value = meaning[output.node]
             uses = body if output.node.axes else head
-            uses[value] = uses.get(value, 0) + 1
-            if output.node.axes and not value.axes:
+            uses[value] += 1
+            if output.node.axes and not values[value].axes:
                 self._cross(value)
-        return order
 
-    def _cross(self, value: Node) -> None:
+    def _cross(self, value: int) -> None:
         """Note that the body needs a value of the head, which keeps it to the end."""
-        if value.op not in _LITERALS and value not in self.crossing:
+        if self.values[value].op not in _LITERALS and value not in self.crossing:
             self.crossing[value] = len(self.crossing)
-            self.head.uses[value] = self.head.uses.get(value, 0) + 1
+            self.head.uses[value] += 1
 
-    def _head(self, nodes: Sequence[Node]) -> None:
-        for node in nodes:
-            self._instruction(self.head, node)
-
-    def _body(self, nodes: Sequence[Node], loads: Sequence[Node]) -> None:
-        row = {node: number for number, node in enumerate(loads)}
+    def _body(self, varying: Sequence[int], loads: Sequence[int]) -> None:
+        row = {value: number for number, value in enumerate(loads)}
         segment = self.body
-        wanted: dict[Node, list[int]] = {}
+        wanted: dict[int, list[int]] = {}
         stored = [output.node for output in self.graph.outputs if output.node.axes]
         for number, node in enumerate(stored):
             wanted.setdefault(self.meaning[node], []).append(number)
-        for node in nodes:
-            if node.op == "input":
+        for value in varying:
+            if value in row:
                 # It is read where it is first used.
                 continue
-            for operand in node.operands:
-                self._fetch(segment, self.meaning[operand], row)
-            self._instruction(segment, node)
-            for number in wanted.pop(node, ()):
-                self._store(node, number)
-        for node, numbers in wanted.items():
-            self._fetch(segment, node, row)
+            for operand in self.operands[value]:
+                self._fetch(segment, operand, row)
+            self._instruction(segment, value)
+            for number in wanted.pop(value, ()):
+                self._store(value, number)
+        for value, numbers in wanted.items():
+            self._fetch(segment, value, row)
             for number in numbers:
-                self._store(node, number)
+                self._store(value, number)
 
-    def _fetch(self, segment: _Segment, value: Node, row: dict[Node, int]) -> None:
+    def _fetch(self, segment: _Segment, value: int, row: dict[int, int]) -> None:
         """Bring an input or a value of the head into a register of the body."""
         if value not in segment.register:
             if value in row:
@@ -217,53 +232,46 @@ class _Assembler:
             else:
                 segment.register[value] = segment.write("number", 0, self.numbers[value])
 
-    def _store(self, node: Node, number: int) -> None:
+    def _store(self, value: int, number: int) -> None:
         segment = self.body
-        segment.code.extend((OPCODES["store"], 0, segment.register[node], number, 0))
-        self._release(segment, node)
+        segment.code += (OPCODES["store"], 0, segment.register[value], number, 0)
+        segment.release([value])
 
-    def _release(self, segment: _Segment, value: Node) -> None:
-        """Give the register of a value back after its last use."""
-        left = segment.uses[value] = segment.uses[value] - 1
-        if not left:
-            segment.free.append(segment.register.pop(value))
-
-    def _instruction(self, segment: _Segment, node: Node) -> None:
-        """Write the instructions of a node."""
-        meaning, registers = self.meaning, segment.register
-        op = node.op
-        values = [meaning[operand] for operand in node.operands]
-        operands = [registers[value] for value in values]
+    def _instruction(self, segment: _Segment, value: int) -> None:
+        """Write the instructions of a value."""
+        op = self.values[value].op
+        register = segment.register
+        operands = [register[operand] for operand in self.operands[value]]
         if op == "pow":
-            result = self._power(segment, node, operands)
+            result = self._power(segment, value, operands)
         elif op in ("max", "min"):
             result = segment.chain(op, operands[0], operands[1:])
         else:
             result = segment.write(op, *operands)
-        registers[node] = result
-        uses = segment.uses
-        for value in values:
-            left = uses[value] = uses[value] - 1
-            if not left:
-                segment.free.append(registers.pop(value))
+        register[value] = result
+        segment.release(self.operands[value])
 
-    def _power(self, segment: _Segment, node: Node, operands: Sequence[int]) -> int:
+    def _power(self, segment: _Segment, value: int, operands: Sequence[int]) -> int:
         """Write a power as kernels compute it: small whole exponents by multiplication."""
-        base, exponent = node.operands
-        value = exact(exponent)
+        base, _ = self.operands[value]
+        exponent = exact(self.values[value].operands[1])
         x = operands[0]
-        if value is None or value.denominator != 1 or abs(value) > LARGEST_POWER:
+        if (
+            exponent is None
+            or exponent.denominator != 1
+            or abs(exponent) > LARGEST_POWER
+        ):
             return segment.write("pow", *operands)
-        power = abs(value.numerator)
-        if power > UNROLLED or self.meaning[base].op in ("number", "constant", "extent"):
-            return segment.write("integer_power", x, value.numerator & 0xFFFFFFFF)
+        power = abs(exponent.numerator)
+        if power > UNROLLED or self.values[base].op in ("number", "constant", "extent"):
+            return segment.write("integer_power", x, exponent.numerator & 0xFFFFFFFF)
         if power == UNROLLED:
             square = segment.write("mul", x, x)
             product = segment.write("mul", square, square)
             segment.free.append(square)
         else:
             product = segment.chain("mul", x, [x] * (power - 1))
-        if value > 0:
+        if exponent > 0:
             return product
         result = segment.write("reciprocal", product)
         segment.free.append(product)

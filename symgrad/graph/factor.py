@@ -112,10 +112,10 @@ def share_reciprocals(graph: Graph) -> Graph:
     for node in order:
         b.statement, b.span = node.statement, node.span
         if node.op == "div" and node.index >= graph.primal and node.operands[1] in shared:
-            above, below = (new[operand] for operand in node.operands)
+            above, below = (new.get(operand, operand) for operand in node.operands)
             new[node] = b.apply("mul", above, b.apply("div", b.number(1), below))
-        else:
-            new[node] = rebuilt(b, node, new)
+        elif (rewritten := rebuilt(b, node, new)) is not node:
+            new[node] = rewritten
     b.statement, b.span = place
     return _with(graph, new)
 
@@ -124,7 +124,7 @@ def _with(graph: Graph, new: Mapping[Node, Node]) -> Graph:
     """Return the Graph with rewritten nodes."""
     return replace(
         graph,
-        outputs=tuple(output._replace(node=new[output.node]) for output in graph.outputs),
+        outputs=tuple(o._replace(node=new.get(o.node, o.node)) for o in graph.outputs),
         steps=tuple(new.get(step, step) for step in graph.steps),
         labels={new.get(node, node): label for node, label in graph.labels.items()},
     )

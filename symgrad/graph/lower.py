@@ -6,7 +6,8 @@ here: the same Program is lowered once for every way in which its arguments are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 from ..errors import FormulaError
 from ..language.functions import REDUCTIONS
@@ -15,7 +16,10 @@ from .algebra import exact
 from .node import Builder, Graph, Node, Output
 from .reductions import COMPOSED
 
-__all__ = ["check_orders", "instantiate", "lower", "symbolic", "varying"]
+__all__ = ["Template", "check_orders", "lower", "symbolic", "template", "varying"]
+
+#: A formula that is applied over and over: nodes for its inputs give one for its value.
+Template = Callable[[Builder, Sequence[Node]], Node]
 
 _ORDERED = frozenset({"polygamma", "sinc_derivative"})
 #: Operations that are not applied just as they are.
@@ -77,16 +81,51 @@ def symbolic(program: Program, arrays: Sequence[str] | None = None) -> Graph:
     return lower(program, dict(zip(program.inputs, axes, strict=True)), int(any(axes)))
 
 
-def instantiate(
-    builder: Builder, template: Program, operands: Sequence[Node]
-) -> tuple[Node, ...]:
-    """Return the outputs of a template with nodes in the place of its inputs."""
-    codes = template.instructions
-    if len(codes) == 1 and codes[0].op == "input":
-        return (operands[template.inputs.index(str(codes[0].payload))],)
-    bound = dict(zip(template.inputs, operands, strict=True))
-    nodes, _ = _translate(builder, template, bound, place=False)
-    return tuple(nodes[position] for _, position in template.outputs)
+@cache
+def template(program: Program) -> Template:
+    """Return a Program of one output as a function from nodes to a node.
+
+    >>> from symgrad.language.parse import parse
+    >>> b = Builder()
+    >>> template(parse("x*sin(y)", inputs=["x", "y"]))(b, [b.input("a"), b.input("b")])
+    %3 = mul(%0, %2)
+    """
+    ((_, result),) = program.outputs
+    # Where the value of every instruction is, among the operands and then what was made.
+    place: list[int] = []
+    steps: list[tuple[str, tuple[int, ...], Number | None]] = []
+    for op, sources, payload, _ in program.instructions:
+        if op == "input":
+            place.append(program.inputs.index(str(payload)))
+            continue
+        if op in _SPECIAL and op != "number":
+            return _translated(program)
+        literal = payload if isinstance(payload, Number) else None
+        place.append(len(program.inputs) + len(steps))
+        steps.append((op, tuple(place[source] for source in sources), literal))
+    last = place[result]
+
+    def apply(b: Builder, operands: Sequence[Node]) -> Node:
+        nodes = list(operands)
+        for op, sources, literal in steps:
+            if literal is None:
+                nodes.append(b.apply(op, *[nodes[source] for source in sources]))
+            else:
+                nodes.append(b.number(literal.value, decimal=literal.decimal))
+        return nodes[last]
+
+    return apply
+
+
+def _translated(program: Program) -> Template:
+    """Return the function of a Program that has more than literals and plain operations."""
+
+    def apply(b: Builder, operands: Sequence[Node]) -> Node:
+        bound = dict(zip(program.inputs, operands, strict=True))
+        nodes, _ = _translate(b, program, bound, place=False)
+        return nodes[program.outputs[0][1]]
+
+    return apply
 
 
 def _shapes(program: Program, axes: Mapping[str, int]) -> tuple[list[int], list[int]]:

@@ -57,6 +57,7 @@ NEUTRAL: Mapping[str, float] = MappingProxyType(
 
 _CONDITIONS = frozenset({"where", "and", "or", "not"})
 _COMMUTATIVE = frozenset({"add", "mul", "eq", "ne", "and", "or"})
+_IDENTITIES = dict(algebra.IDENTITIES)
 
 
 class Node:
@@ -93,7 +94,11 @@ class Node:
         self.index = index
         self.statement = statement
         self.span = span
-        self.phase: int = max((o.phase for o in operands), default=0) + (op == "reduce")
+        phase = 0
+        for operand in operands:
+            if operand.phase > phase:
+                phase = operand.phase
+        self.phase: int = phase + (op == "reduce")
 
     def __repr__(self) -> str:
         parts = [f"%{operand.index}" for operand in self.operands]
@@ -201,7 +206,7 @@ class Builder:
                 if operand.op in BOOLEAN:
                     operands = tuple(map(self.real, operands))
                     break
-        identity = algebra.IDENTITIES.get(op)
+        identity = _IDENTITIES.get(op)
         if identity is not None:
             simpler: Node | None = identity(self, *operands)
             if simpler is not None:

@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from ..language.parse import parse
-from ..language.program import Program
 from .algebra import exact
-from .lower import instantiate, lower
+from .lower import Template, lower, template
 from .node import Builder, Graph, Node
 
 __all__ = ["RULES", "Rule", "rebuilt", "stabilize"]
@@ -101,7 +100,7 @@ class _Prepared:
 
     pattern: Node
     names: tuple[str, ...]
-    replacement: Program
+    replacement: Template
     when: Callable[[Builder, Bindings], bool] | None
 
 
@@ -113,8 +112,8 @@ def _prepared() -> Mapping[str, tuple[_Prepared, ...]]:
         program = parse(rule.pattern)
         names = tuple(sorted(program.inputs))
         pattern = lower(program).outputs[0].node
-        template = parse(rule.replacement, inputs=names)
-        prepared = _Prepared(pattern, names, template, rule.when)
+        replacement = template(parse(rule.replacement, inputs=names))
+        prepared = _Prepared(pattern, names, replacement, rule.when)
         found[pattern.op] = (*found.get(pattern.op, ()), prepared)
     return found
 
@@ -125,13 +124,20 @@ def stabilize(graph: Graph) -> Graph:
     new: dict[Node, Node] = {}
     before = len(b)
     place = b.statement, b.span
+    rules = _prepared()
     for node in graph.nodes():
+        if node.op not in rules and new.keys().isdisjoint(node.operands):
+            continue
         b.statement, b.span = node.statement, node.span
-        new[node] = _stable(b, node, new)
+        stable = _stable(b, node, new)
+        if stable is not node:
+            new[node] = stable
     b.statement, b.span = place
+    if not new and len(b) == before:
+        return graph
     return replace(
         graph,
-        outputs=tuple(output._replace(node=new[output.node]) for output in graph.outputs),
+        outputs=tuple(o._replace(node=new.get(o.node, o.node)) for o in graph.outputs),
         steps=tuple(new.get(step, step) for step in graph.steps),
         labels={new.get(node, node): label for node, label in graph.labels.items()},
         primal=len(b) if graph.primal == before else graph.primal,
@@ -139,13 +145,10 @@ def stabilize(graph: Graph) -> Graph:
 
 
 def rebuilt(b: Builder, node: Node, new: Mapping[Node, Node]) -> Node:
-    """Return a node over rewritten operands."""
-    for operand in node.operands:
-        if new[operand] is not operand:
-            break
-    else:
+    """Return a node over its operands rewritten; those that `new` lacks stay."""
+    operands = tuple([new.get(operand, operand) for operand in node.operands])
+    if operands == node.operands:
         return node
-    operands = tuple(new[operand] for operand in node.operands)
     if node.op == "step":
         return b.step(str(node.payload), operands[0])
     if node.op == "broadcast":
@@ -157,7 +160,7 @@ def rebuilt(b: Builder, node: Node, new: Mapping[Node, Node]) -> Node:
 
 
 def _stable(b: Builder, node: Node, new: Mapping[Node, Node]) -> Node:
-    """Return the stable form of a node whose operands have theirs in `new`.
+    """Return the stable form of a node whose operands have theirs, if another, in `new`.
 
     The node is matched as it was written first, for a rule that fits a whole beats one
     that fits a part, and then with its operands rewritten.
@@ -176,7 +179,7 @@ def _rewritten(b: Builder, node: Node, new: Mapping[Node, Node]) -> Node | None:
         for bound in _matches(rule.pattern, node, {}):
             if rule.when is None or rule.when(b, bound):
                 operands = [new.get(bound[name], bound[name]) for name in rule.names]
-                return instantiate(b, rule.replacement, operands)[0]
+                return rule.replacement(b, operands)
     return None
 
 

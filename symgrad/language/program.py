@@ -85,6 +85,10 @@ class Program:
     backend: str = "auto"
     entries: int = 1_000_000
 
+    def __hash__(self) -> int:
+        # Equal Programs have equal texts, and a text computes its hash once.
+        return hash(self.text)
+
     @property
     def steps(self) -> dict[str, int]:
         """Position of every named statement, in order; outputs with a name included."""
