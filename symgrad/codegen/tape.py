@@ -256,11 +256,7 @@ class _Assembler:
         base, _ = self.operands[value]
         exponent = exact(self.values[value].operands[1])
         x = operands[0]
-        if (
-            exponent is None
-            or exponent.denominator != 1
-            or abs(exponent) > LARGEST_POWER
-        ):
+        if exponent is None or exponent.denominator != 1 or abs(exponent) > LARGEST_POWER:
             return segment.write("pow", *operands)
         power = abs(exponent.numerator)
         if power > UNROLLED or self.values[base].op in ("number", "constant", "extent"):
