@@ -98,9 +98,10 @@ class Packed:
             if not isinstance(name, str) or name not in place:
                 hint = choices(name, place, "inputs")
                 raise ArgumentError(f"there is no input '{name}': {hint}")
-        if len(set(names)) != len(names):
+        given = set(names)
+        if len(given) != len(names):
             raise ArgumentError("the arguments name the same input twice")
-        missing = [name for name in place if name not in set(names)]
+        missing = [name for name in place if name not in given]
         if missing:
             raise ArgumentError(f"no argument has the inputs {listed(missing)}")
         self._places = [

@@ -18,6 +18,7 @@ from typing import Any
 
 from .families import FAMILIES
 from .measure import Plan
+from .peers.base import load
 
 __all__ = ["MEMBERS", "Member", "agree", "measure_growth"]
 
@@ -248,9 +249,9 @@ def _lambdify(formula: _Formula) -> Call:
 
 
 def _casadi(formula: _Formula) -> Call:
-    import casadi as ca
     import numpy as np
 
+    ca = load("casadi")
     functions = {name: getattr(ca, name) for name in _FUNCTIONS}
     symbols = [ca.SX.sym(name) for name in formula.names]
     vector = ca.vertcat(*symbols)
@@ -272,11 +273,11 @@ def _casadi(formula: _Formula) -> Call:
 
 
 def _jax(formula: _Formula) -> Call:
-    import jax
-    import jax.numpy as jnp
     import numpy as np
 
-    jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
+    jax = load("jax")
+    jnp = load("jax.numpy")
+    jax.config.update("jax_enable_x64", True)
     functions = {name: getattr(jnp, name) for name in _FUNCTIONS}
     point = jnp.asarray(formula.point)
     if formula.matrix is not None:
