@@ -191,7 +191,7 @@ def test_symgrad_is_its_fastest_row_with_given_arrays():
     assert case.ours == "symgrad_bound"
 
 
-def test_growth_is_measured_in_processes_that_must_agree(monkeypatch, tmp_path):
+def test_growth_is_measured_in_processes_that_must_agree(monkeypatch):
     monkeypatch.setattr(growth, "MEMBERS", {"kinematics": (2,), "pendulum": (1,)})
     plan = measure.Plan(["symgrad", "lambdify"], 1, silent)
     rows = growth.measure_growth(plan, ["kinematics"], 1)
@@ -206,6 +206,15 @@ def test_growth_is_measured_in_processes_that_must_agree(monkeypatch, tmp_path):
     assert "| Arm of n joints | 2 |" in text
     assert "| Pendulum on a cart | 1 |" in text
     assert report.as_json(results)["growth_s"][0]["family"] == "kinematics"
+
+
+def test_growth_is_drawn(tmp_path):
+    pytest.importorskip("matplotlib", reason="pictures are an extra")
+    times = {"symgrad": 0.1, "lambdify": 0.2}
+    rows = [
+        growth.Member("kinematics", size, 10 * size, 30 * size, build=times, call=times)
+        for size in (2, 4)
+    ]
     picture.draw_growth(rows, tmp_path / "growth.png")
     assert (tmp_path / "growth.png").stat().st_size > 10_000
 
