@@ -6,12 +6,14 @@ import math
 
 import numpy as np
 import pytest
-from codegen.plain import graph_of
+from codegen.plain import graph_of, run
 
 import symgrad as sg
 from symgrad.calculus.transform import Gradient
+from symgrad.codegen.python import print_function
 from symgrad.graph.count import operations
-from symgrad.graph.node import Graph
+from symgrad.graph.factor import factor_sums
+from symgrad.graph.node import Builder, Graph, Output
 
 
 def varying(graph: Graph) -> list[str]:
@@ -66,6 +68,29 @@ def test_derivatives_do_not_divide_by_constants_at_each_point() -> None:
     assert "div" not in varying(graph)
     # The user's own quotient is rounded once.
     assert "div" in varying(graph_of("x**2/sqrt(2)", arrays={"x": 1}))
+
+
+@pytest.mark.parametrize("op", ["add", "sub"])
+@pytest.mark.parametrize("signs", [(1, 1), (1, -1), (-1, 1), (-1, -1)])
+def test_signs_stay_with_their_terms(op: str, signs: tuple[int, int]) -> None:
+    b = Builder()
+    x, a = b.input("x", 1), b.input("a")
+    left = b.apply("mul", a, b.apply("exp", x))
+    right = b.apply("mul", a, b.apply("sin", x))
+    terms = [
+        n if sign > 0 else b.apply("neg", n)
+        for n, sign in zip((left, right), signs, strict=True)
+    ]
+    total = b.reduce(b.apply(op, *terms), 1)
+    graph = Graph(b, (x, a), (Output("z", total),))
+    factored = factor_sums(graph)
+    assert "mul" not in varying(factored)
+    points = np.array([0.5, 1.0, 2.0])
+    function = print_function(factored, "kernel")
+    (found,) = run(factored, function, [3], [points, 3.0])
+    second = signs[1] if op == "add" else -signs[1]
+    expected = 3.0 * np.sum(signs[0] * np.exp(points) + second * np.sin(points))
+    assert math.isclose(found, expected, rel_tol=1e-14)
 
 
 def test_a_factor_does_not_leave_a_selection() -> None:
