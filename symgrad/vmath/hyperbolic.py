@@ -13,10 +13,8 @@ from symgrad.vmath.ieee import as_float, as_floatf, as_int, fma, fmaf
 from symgrad.vmath.logarithmic import _log1p
 
 
-def _halves(n: int, r: float) -> tuple[float, float, float, float]:
-    """Return S = 2**(k-2), 2**(-k-2), sinh(r) - r and cosh(r) - 1."""
-    s = as_float((n + 1021) << 52)
-    z = r * r
+def _series(z: float) -> tuple[float, float]:
+    """Return (sinh(r) - r)/r**3 and (cosh(r) - 1)/r**2 for z = r*r, |r| <= log(2)/2."""
     p = fma(z, 2.510038549551032e-08, 2.7557268459997064e-06)
     p = fma(z, p, 0.00019841269863053618)
     p = fma(z, p, 0.008333333333330062)
@@ -26,6 +24,14 @@ def _halves(n: int, r: float) -> tuple[float, float, float, float]:
     q = fma(z, q, 0.0013888888888879073)
     q = fma(z, q, 0.04166666666666668)
     q = fma(z, q, 0.5)
+    return p, q
+
+
+def _halves(n: int, r: float) -> tuple[float, float, float, float]:
+    """Return S = 2**(k-2), 2**(-k-2), sinh(r) - r and cosh(r) - 1."""
+    s = as_float((n + 1021) << 52)
+    z = r * r
+    p, q = _series(z)
     return s, 0.0625 / s, r * z * p, z * q
 
 
@@ -69,15 +75,7 @@ def _quotient(x: float) -> tuple[float, float, float, float, float, float]:
     h = as_float(4607182418800017408 - (n << 52))
     t = h * h
     z = r * r
-    p = fma(z, 2.510038549551032e-08, 2.7557268459997064e-06)
-    p = fma(z, p, 0.00019841269863053618)
-    p = fma(z, p, 0.008333333333330062)
-    p = fma(z, p, 0.16666666666666669)
-    q = fma(z, 2.0918137737642736e-09, 2.75572632790885e-07)
-    q = fma(z, q, 2.4801587336442236e-05)
-    q = fma(z, q, 0.0013888888888879073)
-    q = fma(z, q, 0.04166666666666668)
-    q = fma(z, q, 0.5)
+    p, q = _series(z)
     odd = fma(r * z, p, error)
     even = z * q
     # Up to k = 26 both sums are exact, beyond they are 1 and what they lost is t.
