@@ -6,8 +6,8 @@ does not vary over an axis is computed outside its loop, everything that shares 
 fused into one nest, and a nest is split only where a reduction feeds something that varies.
 A value that two sections need is computed in both: reading it back would cost an array.
 
-A loop with many elementary functions in it is slow: a processor looks a few hundred
-instructions ahead, which is not one pass through the loop, and so waits for each result. The
+A loop with many elementary functions in it is slow: a processor looks some hundred vector
+operations ahead, which is not one pass through the loop, and so waits for each result. The
 points of a nest are therefore taken in blocks, and the body is cut into strips, short loops
 over a block, one after the other. What a later strip needs is kept in the cache.
 """

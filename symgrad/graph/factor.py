@@ -16,7 +16,6 @@ are rounded once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 from .algebra import exact
@@ -78,7 +77,7 @@ def factor_sums(graph: Graph) -> Graph:
         total = b.reduce(product.rest, operand.axes & ~node.axes)
         new[node] = _value(b, product._replace(rest=total))
     b.statement, b.span = place
-    return _with(graph, new)
+    return graph.rewritten(new)
 
 
 def share_reciprocals(graph: Graph) -> Graph:
@@ -117,17 +116,7 @@ def share_reciprocals(graph: Graph) -> Graph:
         elif (rewritten := rebuilt(b, node, new)) is not node:
             new[node] = rewritten
     b.statement, b.span = place
-    return _with(graph, new)
-
-
-def _with(graph: Graph, new: Mapping[Node, Node]) -> Graph:
-    """Return the Graph with rewritten nodes."""
-    return replace(
-        graph,
-        outputs=tuple(o._replace(node=new.get(o.node, o.node)) for o in graph.outputs),
-        steps=tuple(new.get(step, step) for step in graph.steps),
-        labels={new.get(node, node): label for node, label in graph.labels.items()},
-    )
+    return graph.rewritten(new)
 
 
 def _linear(graph: Graph, order: list[Node]) -> set[Node]:

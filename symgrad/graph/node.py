@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from types import MappingProxyType
 from typing import NamedTuple
@@ -324,6 +324,15 @@ class Graph:
         if not self._order:
             self._order.extend(ancestors(output.node for output in self.outputs))
         return list(self._order)
+
+    def rewritten(self, new: Mapping[Node, Node]) -> Graph:
+        """Return the Graph with other nodes in the place of the keys of `new`."""
+        return replace(
+            self,
+            outputs=tuple(o._replace(node=new.get(o.node, o.node)) for o in self.outputs),
+            steps=tuple(new.get(step, step) for step in self.steps),
+            labels={new.get(node, node): label for node, label in self.labels.items()},
+        )
 
     def find(self, name: str) -> Node:
         """Return the input or step called `name`.

@@ -135,13 +135,8 @@ def stabilize(graph: Graph) -> Graph:
     b.statement, b.span = place
     if not new and len(b) == before:
         return graph
-    return replace(
-        graph,
-        outputs=tuple(o._replace(node=new.get(o.node, o.node)) for o in graph.outputs),
-        steps=tuple(new.get(step, step) for step in graph.steps),
-        labels={new.get(node, node): label for node, label in graph.labels.items()},
-        primal=len(b) if graph.primal == before else graph.primal,
-    )
+    primal = len(b) if graph.primal == before else graph.primal
+    return replace(graph.rewritten(new), primal=primal)
 
 
 def rebuilt(b: Builder, node: Node, new: Mapping[Node, Node]) -> Node:
