@@ -35,24 +35,27 @@ slower and can only list the tokens that it expected. Nothing in the text is eve
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
 from ..errors import FormulaError, Span, SymgradError, UnsupportedError, suggestion
 from .functions import FUNCTIONS, NAMES, called
 from .program import CONSTANTS, Number, Program, Writer
+from .shapes import Repetition, Shapes
 from .tokens import (
     DEFAULT_LIMITS,
     Limits,
     Source,
     Token,
+    check_number,
     normalized_name,
     read_number,
+    read_statement,
     skeleton,
     statements,
     too_deep,
+    word,
 )
 
 __all__ = ["Limits", "parse", "parse_mapping"]
@@ -160,19 +163,46 @@ _ONE_ALPHABET = "write both in one alphabet, or choose another name"
 _CANDIDATES = 2000
 
 
-@dataclass(frozen=True, slots=True)
 class _Statement:
     """One statement: what it binds, and the tokens of its expression.
 
-    `target` is the token of the name that is bound, None for a bare expression;
-    `parameters` are the tokens of a header's names, None without header.
+    Attributes:
+        source: the text that errors show.
+        span: the whole statement.
+        target: the token of the name that is bound, None for a bare expression.
+        parameters: the tokens of a header's names, None without header.
+        repetition: the statement, if one of its shape has been read before.
     """
 
-    source: Source
-    body: Sequence[Token]
-    span: Span
-    target: Token | None = None
-    parameters: tuple[Token, ...] | None = None
+    def __init__(
+        self,
+        source: Source,
+        body: Sequence[Token] | Callable[[], Sequence[Token]],
+        span: Span,
+        target: Token | None = None,
+        parameters: tuple[Token, ...] | None = None,
+        repetition: Repetition | None = None,
+    ) -> None:
+        self.source = source
+        self.span = span
+        self.target = target
+        self.parameters = parameters
+        self.repetition = repetition
+        self._body = body
+
+    @property
+    def body(self) -> Sequence[Token]:
+        """The tokens of the expression; those of a repetition are read when asked for."""
+        if callable(self._body):
+            self._body = self._body()
+        return self._body
+
+    @property
+    def words(self) -> Iterable[str]:
+        """Names, and perhaps more, that are in the expression."""
+        if self.repetition is not None:
+            return self.repetition.pieces[1::2]
+        return [token.text for token in self.body]
 
     @property
     def name(self) -> str | None:
@@ -220,7 +250,7 @@ def parse(
         raise UnsupportedError(f"a formula is text, not {type(text).__name__}")
     _check_length(text, limits)
     source = Source(text)
-    found = [_statement(tokens, source) for tokens in statements(source, limits)]
+    found = _split(source, limits)
     if not found:
         raise source.error("the formula is empty", Span(0, 0), "write for example x**2")
     return _Formula(text, found, inputs, outputs, limits).program()
@@ -320,6 +350,39 @@ def _mapped_statement(name: str, source: Source, span: Span, limits: Limits) -> 
     return _Statement(source, found[0], span, target)
 
 
+def _split(source: Source, limits: Limits) -> list[_Statement]:
+    """Split a text into statements."""
+    text = source.text
+    shapes = Shapes(parse)
+    found: list[_Statement] = []
+    place = 0
+    while place < len(text):
+        end = text.find("\n", place)
+        known = None if end < 0 else shapes.find(text[place:end], place)
+        if known is None:
+            tokens, place = read_statement(source, limits, place)
+            if tokens:
+                found.append(_statement(tokens, source))
+        else:
+            found.append(_repeated(known, source, end, limits))
+            place = end + 1
+    return found
+
+
+def _repeated(known: Repetition, source: Source, end: int, limits: Limits) -> _Statement:
+    """Return a statement of a known shape that ends before the character `end`."""
+    for text, start in known.numbers():
+        check_number(source, text, start, limits)
+    indent, name = known.pieces[:2]
+    start = known.start + len(indent)
+    target = word(source, name, start, start + len(name), limits)
+
+    def body() -> list[Token]:
+        return read_statement(source, limits, start)[0][2:]
+
+    return _Statement(source, body, Span(start, end), target, None, known)
+
+
 def _statement(tokens: list[Token], source: Source) -> _Statement:
     """Find out what a statement binds."""
     span = Span(tokens[0].start, tokens[-1].start)
@@ -388,7 +451,9 @@ class _Formula:
         self._check_look_alikes()
         for statement in self.statements:
             self.current = statement
-            value = _Expression(self, statement).read()
+            value = self._repeated(statement.repetition)
+            if value is None:
+                value = _Expression(self, statement).read()
             if statement.name is None:
                 self._check_anonymous(statement)
                 self.values[self._anonymous()] = value
@@ -405,6 +470,15 @@ class _Formula:
             name=None if self.header is None else self.header.name,
             single=len(outputs) == 1,
         )
+
+    def _repeated(self, repetition: Repetition | None) -> int | None:
+        """Write a statement of a known shape, if it is one with nothing new to it."""
+        code = self.writer.instructions
+        if repetition is None:
+            return None
+        if len(code) + len(repetition.shape.steps) >= self.limits.instructions:
+            return None
+        return repetition.write(code, self.values)
 
     def emit(
         self, op: str, operands: tuple[int, ...], payload: Number | str | None, span: Span
@@ -519,7 +593,7 @@ class _Formula:
 
     def _anonymous(self) -> str:
         """Return the name of the output that has none: "value", unless it is taken."""
-        taken = {token.text for s in self.statements for token in s.body}
+        taken = {word for statement in self.statements for word in statement.words}
         taken.update(self.inputs, self.values)
         name = "value"
         while name in taken:

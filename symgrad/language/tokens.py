@@ -16,6 +16,7 @@ import unicodedata
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..errors import ArgumentError, FormulaError, LimitError, Span
@@ -27,11 +28,14 @@ __all__ = [
     "Limits",
     "Source",
     "Token",
+    "check_number",
     "normalized_name",
     "read_number",
+    "read_statement",
     "skeleton",
     "statements",
     "too_deep",
+    "word",
 ]
 
 #: Words that are signs of the language and never names.
@@ -211,11 +215,25 @@ def statements(source: Source, limits: Limits) -> list[list[Token]]:
     [['u', '=', 'x', ';'], ['sin', 'u', ')', '']]
     """
     found: list[list[Token]] = []
+    place = 0
+    while place < len(source.text):
+        tokens, place = read_statement(source, limits, place)
+        if tokens:
+            found.append(tokens)
+    return found
+
+
+def read_statement(source: Source, limits: Limits, place: int = 0) -> tuple[list[Token], int]:
+    """Return the tokens of the statement at a character of the text, and where it ends.
+
+    There are no tokens if nothing follows but space.
+    """
     tokens: list[Token] = []
     opened: list[int] = []
     base = source.base
     # A byte order mark is how some editors begin a file.
-    for match in _TOKEN.finditer(source.text, source.text.startswith("\ufeff")):
+    place = max(place, source.text.startswith("\ufeff"))
+    for match in _TOKEN.finditer(source.text, place):
         kind = match.lastgroup
         if kind == "space":
             continue
@@ -238,9 +256,9 @@ def statements(source: Source, limits: Limits) -> list[list[Token]]:
                 opened.pop()
             tokens.append(Token("sign", text, start, end))
         elif kind == "name":
-            tokens.append(_word(source, text, start, end, limits))
+            tokens.append(word(source, text, start, end, limits))
         elif kind == "number":
-            _check_number(source, text, start, limits)
+            check_number(source, text, start, limits)
             tokens.append(Token("number", text, start, end))
         elif kind == "newline":
             if opened:
@@ -251,20 +269,19 @@ def statements(source: Source, limits: Limits) -> list[list[Token]]:
                 )
             if tokens:
                 tokens.append(Token("end", text, start, end))
-                found.append(tokens)
-                tokens = []
+                return tokens, match.end()
         elif kind == "wide":
             text = _wide_name(source, text, start, limits)
-            tokens.append(_word(source, text, start, end, limits))
+            tokens.append(word(source, text, start, end, limits))
         else:
             raise _character_error(source, text, start)
     if opened:
-        place = Span(opened[-1], opened[-1] + 1)
-        raise source.error("'(' is never closed", place, "add a ')'")
+        last = Span(opened[-1], opened[-1] + 1)
+        raise source.error("'(' is never closed", last, "add a ')'")
     if tokens:
         end = tokens[-1].end
-        found.append([*tokens, Token("end", "", end, end)])
-    return found
+        tokens.append(Token("end", "", end, end))
+    return tokens, len(source.text)
 
 
 def too_deep(source: Source, span: Span, limits: Limits) -> LimitError:
@@ -273,6 +290,7 @@ def too_deep(source: Source, span: Span, limits: Limits) -> LimitError:
     return source.limit(message, span, "depth")
 
 
+@lru_cache(maxsize=4096)
 def read_number(text: str) -> Number:
     """Return the exact value of a literal that `statements` let through.
 
@@ -304,7 +322,7 @@ def normalized_name(name: str, limits: Limits) -> str:
             Span(0, len(name)),
             "a name has letters, digits and '_', and starts with no digit",
         )
-    token = _word(source, name, 0, len(name), limits)
+    token = word(source, name, 0, len(name), limits)
     if token.kind != "name":
         raise source.error(f"'{name}' is a word of the language", token.span)
     return token.text
@@ -319,7 +337,7 @@ def skeleton(name: str) -> str:
     return name.translate(_TWINS)
 
 
-def _word(source: Source, text: str, start: int, end: int, limits: Limits) -> Token:
+def word(source: Source, text: str, start: int, end: int, limits: Limits) -> Token:
     """Return the token of a name in its normal form, or of a word of the language."""
     if text in WORDS:
         return Token("sign", text, start, end)
@@ -386,7 +404,7 @@ def _character_error(
     return source.error(message, span, f"write {plain}")
 
 
-def _check_number(source: Source, text: str, start: int, limits: Limits) -> None:
+def check_number(source: Source, text: str, start: int, limits: Limits) -> None:
     """Refuse what only looks like a number, and numbers that no double can hold."""
     span = Span(start, start + len(text))
     if len(text) > limits.digits:
