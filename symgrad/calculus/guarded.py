@@ -18,6 +18,8 @@ from ..graph.node import Builder, Node
 __all__ = ["Guarded", "combine", "scale", "select"]
 
 _LOGIC = frozenset({"and", "or", "not"})
+#: Partials by which a derivative is not just multiplied.
+_TELLING = frozenset({"number", "where", "neg", "div"})
 #: A longer guard is folded, so that the work on a chain of branches is linear.
 _LONGEST = 4
 
@@ -77,16 +79,20 @@ def scale(b: Builder, term: Guarded, partial: Node) -> Guarded | None:
 
     A partial that is itself a ``where`` (a kink, a branch) selects instead of multiplying.
     """
-    if partial.op == "number":
+    guard, value = term
+    op = partial.op
+    if op not in _TELLING and value.op != "number":
+        return Guarded(guard, b.apply("mul", value, partial))
+    if op == "number":
         literal = exact(partial)
         if literal == 0:
             return None
         if literal == 1:
             return term
-    if partial.op != "where":
-        return Guarded(term.guard, _product(b, term.value, partial))
-    scaled = _times(b, term.value, partial)
-    return None if scaled is None else Guarded(term.guard + scaled.guard, scaled.value)
+    if op != "where":
+        return Guarded(guard, _product(b, value, partial))
+    scaled = _times(b, value, partial)
+    return None if scaled is None else Guarded(guard + scaled.guard, scaled.value)
 
 
 def _times(b: Builder, value: Node, partial: Node) -> Guarded | None:
@@ -116,13 +122,14 @@ def _times(b: Builder, value: Node, partial: Node) -> Guarded | None:
 
 def _product(b: Builder, value: Node, partial: Node) -> Node:
     """Return value*partial; a partial 1/q divides, which rounds once instead of twice."""
-    if exact(value) == 1:
+    if value.op == "number" and exact(value) == 1:
         return partial
-    if exact(partial) == 1:
+    op = partial.op
+    if op == "number" and exact(partial) == 1:
         return value
-    if partial.op == "neg":
+    if op == "neg":
         return b.apply("neg", _product(b, value, partial.operands[0]))
-    if partial.op == "div" and exact(partial.operands[0]) == 1:
+    if op == "div" and exact(partial.operands[0]) == 1:
         return b.apply("div", value, partial.operands[1])
     return b.apply("mul", value, partial)
 
@@ -135,10 +142,14 @@ def combine(b: Builder, terms: Sequence[Guarded]) -> Guarded | None:
     """
     if len(terms) == 1 and len(terms[0].guard) <= _LONGEST:
         return terms[0]
+    if not any(term.guard for term in terms):
+        total = None
+        for _, value in terms:
+            total = value if total is None else b.apply("add", total, value)
+        return None if total is None else Guarded((), total)
     groups: dict[tuple[Node, ...], Node] = {}
     for guard, value in terms:
-        known = groups.get(guard)
-        groups[guard] = value if known is None else b.apply("add", known, value)
+        _accumulate(b, groups, guard, value)
     if not groups:
         return None
     if len(groups) > 1:

@@ -8,9 +8,10 @@ derivative shares with the value whatever it can.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 
 from ..graph.algebra import exact
-from ..graph.lower import template
+from ..graph.lower import Template, template
 from ..graph.node import STILL, Builder, Node, ancestors
 from .guarded import Guarded, combine, scale, select
 from .points import total, weight
@@ -44,7 +45,7 @@ def adjoints(
             outputs must not contain reductions.
         labels: receives the names ``x_bar`` of the adjoints of inputs and steps.
     """
-    order = ancestors((output for output, _ in seeds), stop)
+    order = ancestors([output for output, _ in seeds], stop)
     active = dependent(order, targets, stop)
     terms: dict[Node, list[Guarded]] = {}
     for output, seed in seeds:
@@ -115,15 +116,11 @@ def pull_back(
     if op == "div" and style == "kernel":
         return _pull_back_quotient(b, node, term, active)
     contributions = []
-    for position, operand in enumerate(operands):
-        if operand not in active:
-            continue
-        formula = partial(op, len(operands), position, style)
-        if formula is None:
-            continue
-        contribution = scale(b, term, template(formula)(b, operands))
-        if contribution is not None:
-            contributions.append((operand, contribution))
+    for operand, local in zip(operands, locals_of(op, len(operands), style), strict=True):
+        if local is not None and operand in active:
+            contribution = scale(b, term, local(b, operands))
+            if contribution is not None:
+                contributions.append((operand, contribution))
     return contributions
 
 
@@ -203,16 +200,19 @@ def _push_forward(
             if branch in found
         ]
     terms = []
-    for position, operand in enumerate(operands):
-        if operand not in found:
-            continue
-        formula = partial(op, len(operands), position, style)
-        if formula is None:
-            continue
-        term = scale(b, found[operand], template(formula)(b, operands))
-        if term is not None:
-            terms.append(term)
+    for operand, local in zip(operands, locals_of(op, len(operands), style), strict=True):
+        if local is not None and operand in found:
+            term = scale(b, found[operand], local(b, operands))
+            if term is not None:
+                terms.append(term)
     return terms
+
+
+@cache
+def locals_of(op: str, arity: int, style: Style) -> tuple[Template | None, ...]:
+    """Return the local partial of an operation by each operand, None where it is 0."""
+    formulas = [partial(op, arity, position, style) for position in range(arity)]
+    return tuple(None if formula is None else template(formula) for formula in formulas)
 
 
 def closed_form(b: Builder, output: Node, target: Node) -> Node:

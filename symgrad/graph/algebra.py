@@ -41,6 +41,8 @@ __all__ = ["IDENTITIES", "exact"]
 Identity = Callable[..., "Node | None"]
 
 _EXACT_BITS = 2048
+#: Operands of which an identity makes something; others are added and multiplied as they are.
+_IN_SUMS, _IN_PRODUCTS = {"number", "neg", "sub"}, {"number", "neg", "div", "where"}
 #: Literal factors are combined only while the product stays far from over- and underflow.
 _LEAST, _MOST = Fraction(1, 2**400), Fraction(2**400)
 _WHOLE_VALUES = {
@@ -91,6 +93,8 @@ def _folded_in_doubles(
 
 
 def _add(b: Builder, x: Node, y: Node) -> Node | None:
+    if x.op not in _IN_SUMS and y.op not in _IN_SUMS and x is not y:
+        return None
     p = exact(x) if x.op == "number" else None
     q = exact(y) if y.op == "number" else None
     if p is not None and q is not None:
@@ -136,6 +140,8 @@ def _sub(b: Builder, x: Node, y: Node) -> Node | None:
 
 
 def _mul(b: Builder, x: Node, y: Node) -> Node | None:
+    if x.op not in _IN_PRODUCTS and y.op not in _IN_PRODUCTS and x is not y:
+        return None
     p = exact(x) if x.op == "number" else None
     q = exact(y) if y.op == "number" else None
     if p is not None and q is not None:

@@ -91,6 +91,8 @@ def share_reciprocals(graph: Graph) -> Graph:
     1
     """
     order = graph.nodes()
+    if all(node.op != "div" for node in order):
+        return graph
     divided: dict[Node, int] = {}
     closed: set[Node] = set()
     for node in order:

@@ -104,6 +104,8 @@ def template(program: Program) -> Template:
         place.append(len(program.inputs) + len(steps))
         steps.append((op, tuple(place[source] for source in sources), literal))
     last = place[result]
+    if not steps:
+        return lambda b, operands: operands[last]
 
     def apply(b: Builder, operands: Sequence[Node]) -> Node:
         nodes = list(operands)

@@ -29,9 +29,11 @@ set if a value varies over array axis k. A parameter has 0.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import compress
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -121,14 +123,16 @@ class Builder:
 
     def __init__(self) -> None:
         """Start without nodes."""
-        self._interned: dict[tuple[object, ...], Node] = {}
-        self._count = 0
+        #: All nodes in the order in which they were made.
+        self.nodes: list[Node] = []
+        #: By operation and by what tells its nodes apart: the operands, or the payload.
+        self._interned: defaultdict[str, dict[tuple[object, ...], Node]] = defaultdict(dict)
         #: The statement and the characters that new nodes are made for.
         self.statement = -1
         self.span: Span | None = None
 
     def __len__(self) -> int:
-        return self._count
+        return len(self.nodes)
 
     def _intern(
         self,
@@ -138,11 +142,18 @@ class Builder:
         payload: NodePayload,
         axes: int,
     ) -> Node:
-        node = self._interned.get(key)
+        known = self._interned[op]
+        node = known.get(key)
         if node is None:
-            node = Node(op, operands, payload, axes, self._count, self.statement, self.span)
-            self._interned[key] = node
-            self._count += 1
+            node = known[key] = self._new(op, operands, payload, axes)
+        return node
+
+    def _new(
+        self, op: str, operands: tuple[Node, ...], payload: NodePayload, axes: int
+    ) -> Node:
+        nodes = self.nodes
+        node = Node(op, operands, payload, axes, len(nodes), self.statement, self.span)
+        nodes.append(node)
         return node
 
     def number(self, value: Fraction | float | int, *, decimal: bool = False) -> Node:
@@ -152,11 +163,11 @@ class Builder:
         """
         if isinstance(value, float):
             if value - value != 0.0:
-                key: tuple[object, ...] = ("number", repr(value))
+                key: tuple[object, ...] = (repr(value),)
                 return self._intern(key, "number", (), Number(value, decimal), 0)
             value = Fraction(value)
-        key = ("number", value.numerator, value.denominator, decimal)
-        node = self._interned.get(key)
+        key = (value.numerator, value.denominator, decimal)
+        node = self._interned["number"].get(key)
         if node is None:
             payload = Number(Fraction(value), decimal)
             node = self._intern(key, "number", (), payload, 0)
@@ -166,20 +177,20 @@ class Builder:
         """Return pi, e, inf or nan."""
         if name in ("inf", "nan"):
             return self.number(float(name))
-        return self._intern(("constant", name), "constant", (), name, 0)
+        return self._intern((name,), "constant", (), name, 0)
 
     def truth(self, value: bool) -> Node:
         """Return a condition that is always true or always false."""
-        return self._intern(("truth", value), "truth", (), value, 0)
+        return self._intern((value,), "truth", (), value, 0)
 
     def input(self, name: str, axes: int = 0) -> Node:
         """Return the argument `name`, which varies over `axes`."""
-        return self._intern(("input", name), "input", (), name, axes)
+        return self._intern((name,), "input", (), name, axes)
 
     def step(self, name: str, value: Node) -> Node:
         """Return the named value of a statement; it is never merged with an equal one."""
         value = self.real(value)
-        return self._intern(("step", name, value), "step", (value,), name, value.axes)
+        return self._intern((name, value), "step", (value,), name, value.axes)
 
     def real(self, node: Node) -> Node:
         """Return a number: 1 or 0 for a condition."""
@@ -206,23 +217,23 @@ class Builder:
                 if operand.op in BOOLEAN:
                     operands = tuple(map(self.real, operands))
                     break
+        key = operands
+        if op in _COMMUTATIVE and operands[0].index > operands[1].index:
+            key = (operands[1], operands[0])
+        # What an identity simplifies is never interned, so what is known needs no look at them.
+        known = self._interned[op]
+        node = known.get(key)
+        if node is not None:
+            return node
         identity = _IDENTITIES.get(op)
         if identity is not None:
             simpler: Node | None = identity(self, *operands)
             if simpler is not None:
                 return simpler
-        key: tuple[object, ...] = (op, *operands)
-        if op in _COMMUTATIVE and operands[0].index > operands[1].index:
-            key = (op, operands[1], operands[0])
-        node = self._interned.get(key)
-        if node is not None:
-            return node
         axes = 0
         for operand in operands:
             axes |= operand.axes
-        node = Node(op, operands, None, axes, self._count, self.statement, self.span)
-        self._interned[key] = node
-        self._count += 1
+        node = known[key] = self._new(op, operands, None, axes)
         return node
 
     def broadcast(self, node: Node, axes: int) -> Node:
@@ -230,15 +241,13 @@ class Builder:
         mask = axes & ~node.axes
         if not mask:
             return node
-        return self._intern(
-            ("broadcast", node, mask), "broadcast", (node,), mask, node.axes | mask
-        )
+        return self._intern((node, mask), "broadcast", (node,), mask, node.axes | mask)
 
     def extent(self, mask: int) -> Node:
         """Return the number of points along the axes of `mask`."""
         if not mask:
             return self.number(1)
-        return self._intern(("extent", mask), "extent", (), mask, 0)
+        return self._intern((mask,), "extent", (), mask, 0)
 
     def reduce(self, node: Node, mask: int, combination: str = "sum") -> Node:
         """Return `node` combined over the axes of `mask`: its sum, prod, max or min.
@@ -260,7 +269,7 @@ class Builder:
         if mask and combination == "sum" and node.op == "neg":
             total = self.apply("neg", self.reduce(node.operands[0], mask))
         elif mask:
-            key = ("reduce", combination, node, mask)
+            key = (combination, node, mask)
             total = self._intern(key, "reduce", (node,), combination, node.axes & ~mask)
         else:
             total = node
@@ -322,7 +331,16 @@ class Graph:
     def nodes(self) -> list[Node]:
         """Return all nodes that the outputs need, operands first."""
         if not self._order:
-            self._order.extend(ancestors(output.node for output in self.outputs))
+            # A Graph is most of its Builder, so that marking beats the walk of `ancestors`.
+            nodes = self.builder.nodes
+            wanted = bytearray(len(nodes))
+            for output in self.outputs:
+                wanted[output.node.index] = 1
+            for node in reversed(nodes):
+                if wanted[node.index]:
+                    for operand in node.operands:
+                        wanted[operand.index] = 1
+            self._order.extend(compress(nodes, wanted))
         return list(self._order)
 
     def rewritten(self, new: Mapping[Node, Node]) -> Graph:

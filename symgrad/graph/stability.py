@@ -126,7 +126,7 @@ def stabilize(graph: Graph) -> Graph:
     place = b.statement, b.span
     rules = _prepared()
     for node in graph.nodes():
-        if node.op not in rules and new.keys().isdisjoint(node.operands):
+        if node.op not in rules and (not new or new.keys().isdisjoint(node.operands)):
             continue
         b.statement, b.span = node.statement, node.span
         stable = _stable(b, node, new)

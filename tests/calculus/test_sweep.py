@@ -281,5 +281,6 @@ def test_a_wrong_rule_is_caught(text, op, partials, monkeypatch) -> None:
         return right(name, arity, position, style)
 
     monkeypatch.setattr(sweep, "partial", wrong)
+    monkeypatch.setattr(sweep, "locals_of", sweep.locals_of.__wrapped__)
     with pytest.raises(AssertionError, match="reverse by"):
         check(f, at)
