@@ -147,7 +147,7 @@ class _Linearised:
         order = ancestors(outputs)
         active = _between(order, targets, outputs)
         self.vertices: dict[_Vertex, Node] = {}
-        one = Guarded((), b.number(1))
+        one = b.number(1)
         statement = b.statement
         for node in order:
             if node in active:
@@ -156,29 +156,29 @@ class _Linearised:
         b.statement, b.span = statement, None
         for number, target in enumerate(targets):
             if target in active:
-                self._add(~number, 2 * target.index, one)
+                self._add(~number, 2 * target.index, ((), one))
         for number, output in enumerate(outputs):
             if output in active:
-                self._add(2 * output.index, self.base + number, one)
+                self._add(2 * output.index, self.base + number, ((), one))
 
     def _linearise(self, node: Node, active: set[Node]) -> None:
         """Add the edges into a node."""
         b = self.b
         vertex = 2 * node.index
-        one = Guarded((), b.number(1))
+        one = b.number(1)
         if node.op != "div":
-            for operand, partial in pull_back(b, node, one, active, "kernel"):
+            for operand, partial in pull_back(b, node, ((), one), active, "kernel"):
                 if operand in active:
                     self._add(2 * operand.index, vertex, partial)
         else:
             above, below = node.operands
             numerator = vertex - 1
             self.vertices[numerator] = node
-            self._add(numerator, vertex, Guarded((), b.apply("div", one.value, below)))
+            self._add(numerator, vertex, ((), b.apply("div", one, below)))
             if above in active:
-                self._add(2 * above.index, numerator, one)
+                self._add(2 * above.index, numerator, ((), one))
             if below in active:
-                self._add(2 * below.index, numerator, Guarded((), b.apply("neg", node)))
+                self._add(2 * below.index, numerator, ((), b.apply("neg", node)))
         self.vertices[vertex] = node
 
     def _add(self, source: _Vertex, sink: _Vertex, partial: Guarded) -> None:
@@ -249,13 +249,13 @@ class _Linearised:
             outer = combine(b, self.into[sink].pop(vertex))
             if outer is None:
                 continue
+            above = len(outer[0])
             self.joined += len(sources)
-            for source, inner in sources:
-                product = scale(b, outer, inner.value)
+            for source, (guard, value) in sources:
+                product = scale(b, outer, value)
                 if product is not None:
-                    own = product.guard[len(outer.guard) :]
-                    guard = (*outer.guard, *inner.guard, *own)
-                    self._add(source, sink, Guarded(guard, product.value))
+                    joint = (*outer[0], *guard, *product[0][above:])
+                    self._add(source, sink, (joint, product[1]))
 
 
 def _between(

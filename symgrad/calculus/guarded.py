@@ -10,7 +10,6 @@ is ever multiplied by a 0 that stands for "not taken".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from ..graph.algebra import exact
 from ..graph.node import Builder, Node
@@ -24,22 +23,20 @@ _TELLING = frozenset({"number", "where", "neg", "div"})
 _LONGEST = 4
 
 
-class Guarded(NamedTuple):
-    """A derivative with the conditions under which it counts; all of them must hold."""
-
-    guard: tuple[Node, ...]
-    value: Node
+#: A derivative behind the conditions under which it counts; all of them must hold.
+Guarded = tuple[tuple[Node, ...], Node]
 
 
 def select(b: Builder, term: Guarded) -> Node:
     """Return the derivative as one node: the value under its guard, else 0."""
-    if not term.guard:
-        return term.value
+    guard, value = term
+    if not guard:
+        return value
     zero = b.number(0)
-    *outer, inner = term.guard
+    *outer, inner = guard
     if not outer or _compared(inner) <= _compared(outer[0]):
-        return b.apply("where", _holds(b, term.guard), term.value, zero)
-    value = b.apply("where", inner, term.value, zero)
+        return b.apply("where", _holds(b, guard), value, zero)
+    value = b.apply("where", inner, value, zero)
     return b.apply("where", _holds(b, tuple(outer)), value, zero)
 
 
@@ -82,7 +79,7 @@ def scale(b: Builder, term: Guarded, partial: Node) -> Guarded | None:
     guard, value = term
     op = partial.op
     if op not in _TELLING and value.op != "number":
-        return Guarded(guard, b.apply("mul", value, partial))
+        return guard, b.apply("mul", value, partial)
     if op == "number":
         literal = exact(partial)
         if literal == 0:
@@ -90,39 +87,36 @@ def scale(b: Builder, term: Guarded, partial: Node) -> Guarded | None:
         if literal == 1:
             return term
     if op != "where":
-        return Guarded(guard, _product(b, value, partial))
+        return guard, _product(b, value, partial)
     scaled = _times(b, value, partial)
-    return None if scaled is None else Guarded(guard + scaled.guard, scaled.value)
+    return None if scaled is None else (guard + scaled[0], scaled[1])
 
 
 def _times(b: Builder, value: Node, partial: Node) -> Guarded | None:
     if exact(partial) == 0:
         return None
     if partial.op != "where":
-        return Guarded((), _product(b, value, partial))
+        return (), _product(b, value, partial)
     condition, yes, no = partial.operands
     opposite = b.apply("not", condition)
     first, second = _times(b, value, yes), _times(b, value, no)
     if first is None:
-        return None if second is None else Guarded((opposite, *second.guard), second.value)
+        return None if second is None else ((opposite, *second[0]), second[1])
     if second is None:
-        return Guarded((condition, *first.guard), first.value)
-    chosen = b.apply("where", condition, first.value, second.value)
-    if not first.guard and not second.guard:
-        return Guarded((), chosen)
+        return (condition, *first[0]), first[1]
+    chosen = b.apply("where", condition, first[1], second[1])
+    if not first[0] and not second[0]:
+        return (), chosen
     one = b.number(1)
     either = b.apply(
-        "where",
-        condition,
-        select(b, Guarded(first.guard, one)),
-        select(b, Guarded(second.guard, one)),
+        "where", condition, select(b, (first[0], one)), select(b, (second[0], one))
     )
-    return Guarded((b.condition(either),), chosen)
+    return (b.condition(either),), chosen
 
 
 def _product(b: Builder, value: Node, partial: Node) -> Node:
     """Return value*partial; a partial 1/q divides, which rounds once instead of twice."""
-    if value.op == "number" and exact(value) == 1:
+    if exact(value) == 1:
         return partial
     op = partial.op
     if op == "number" and exact(partial) == 1:
@@ -140,16 +134,12 @@ def combine(b: Builder, terms: Sequence[Guarded]) -> Guarded | None:
     Terms under the same guard are added; the two sides of one condition become one
     ``where``; only what remains is selected and added.
     """
-    if len(terms) == 1 and len(terms[0].guard) <= _LONGEST:
+    if len(terms) == 1 and len(terms[0][0]) <= _LONGEST:
         return terms[0]
-    if not any(term.guard for term in terms):
-        total = None
-        for _, value in terms:
-            total = value if total is None else b.apply("add", total, value)
-        return None if total is None else Guarded((), total)
     groups: dict[tuple[Node, ...], Node] = {}
     for guard, value in terms:
-        _accumulate(b, groups, guard, value)
+        known = groups.get(guard)
+        groups[guard] = value if known is None else b.apply("add", known, value)
     if not groups:
         return None
     if len(groups) > 1:
@@ -159,9 +149,9 @@ def combine(b: Builder, terms: Sequence[Guarded]) -> Guarded | None:
         guard, value = _either(b, guard, value, other_guard, other_value)
     if len(guard) > _LONGEST:
         # As a number the folded guard is one value to compare, however long it was.
-        folded = select(b, Guarded(guard[:-1], b.number(1)))
+        folded = select(b, (guard[:-1], b.number(1)))
         guard = (b.condition(folded), guard[-1])
-    return Guarded(guard, value)
+    return guard, value
 
 
 def _accumulate(
@@ -204,9 +194,7 @@ def _either(
             break
         shared += 1
     common, mine, theirs = guard[:shared], guard[shared:], other_guard[shared:]
-    total = b.apply(
-        "add", select(b, Guarded(mine, value)), select(b, Guarded(theirs, other_value))
-    )
+    total = b.apply("add", select(b, (mine, value)), select(b, (theirs, other_value)))
     if not mine or not theirs:
         return common, total
     return (*common, b.apply("or", _holds(b, mine), _holds(b, theirs))), total

@@ -19,6 +19,9 @@ from .rules import Style, partial
 
 __all__ = ["adjoints", "closed_form", "dependent", "pull_back", "tangents"]
 
+#: Operations whose derivative is no product with a local partial.
+_STRUCTURE = frozenset({"step", "broadcast", "reduce", "where"})
+
 
 def adjoints(
     b: Builder,
@@ -29,6 +32,7 @@ def adjoints(
     stop: Collection[Node] = (),
     labels: dict[Node, str] | None = None,
     pointwise: bool = False,
+    order: Sequence[Node] | None = None,
 ) -> list[Node]:
     """Return the adjoint of every target by the reverse sweep.
 
@@ -44,12 +48,14 @@ def adjoints(
         pointwise: differentiate at every point by itself, without sums over points; the
             outputs must not contain reductions.
         labels: receives the names ``x_bar`` of the adjoints of inputs and steps.
+        order: what the outputs need, if that is known already.
     """
-    order = ancestors([output for output, _ in seeds], stop)
+    if order is None:
+        order = ancestors([output for output, _ in seeds], stop)
     active = dependent(order, targets, stop)
     terms: dict[Node, list[Guarded]] = {}
     for output, seed in seeds:
-        terms.setdefault(output, []).append(Guarded((), seed))
+        terms.setdefault(output, []).append(((), seed))
     wanted = set(targets)
     barrier = set(stop)
     found: dict[Node, Node] = {}
@@ -62,7 +68,7 @@ def adjoints(
         if term is None:
             continue
         if labels is not None and node.op in ("step", "input"):
-            adjoint = select(b, term) if node in wanted else term.value
+            adjoint = select(b, term) if node in wanted else term[1]
             if adjoint.index >= fresh:
                 labels.setdefault(adjoint, f"{node.payload}_bar")
         if node in wanted:
@@ -100,53 +106,54 @@ def pull_back(
 ) -> list[tuple[Node, Guarded]]:
     """Return what the adjoint of a node contributes to each of its operands."""
     op, operands = node.op, node.operands
-    if op in ("step", "broadcast"):
-        return [(operands[0], term)]
-    if op == "reduce":
-        contribution = scale(b, term, weight(b, node, style))
-        return [] if contribution is None else [(operands[0], contribution)]
-    if op == "where":
-        condition, yes, no = operands
-        sides = ((yes, condition), (no, b.apply("not", condition)))
-        return [
-            (branch, Guarded((*term.guard, side), term.value))
-            for branch, side in sides
-            if branch in active
-        ]
-    if op == "div" and style == "kernel":
-        return _pull_back_quotient(b, node, term, active)
+    if op in _STRUCTURE or (op == "div" and style == "kernel"):
+        return _pull_back_structure(b, node, term, active, style)
     contributions = []
-    for operand, local in zip(operands, locals_of(op, len(operands), style), strict=True):
-        if local is not None and operand in active:
+    for position, local in locals_of(op, len(operands), style):
+        operand = operands[position]
+        if operand in active:
             contribution = scale(b, term, local(b, operands))
             if contribution is not None:
                 contributions.append((operand, contribution))
     return contributions
 
 
-def _pull_back_quotient(
-    b: Builder, node: Node, term: Guarded, active: set[Node]
+def _pull_back_structure(
+    b: Builder, node: Node, term: Guarded, active: set[Node], style: Style
 ) -> list[tuple[Node, Guarded]]:
-    """Return the contributions of z = x/y: z_bar/y to x, and -z*(z_bar/y) to y."""
-    above, below = node.operands
-    quotient = b.apply("div", term.value, below)
-    contributions = []
-    if above in active:
-        contributions.append((above, Guarded(term.guard, quotient)))
-    if below in active:
-        value = b.apply("neg", b.apply("mul", quotient, node))
-        contributions.append((below, Guarded(term.guard, value)))
-    return contributions
+    """Return the contributions of what has no product with a local partial."""
+    op, operands = node.op, node.operands
+    if op == "reduce":
+        contribution = scale(b, term, weight(b, node, style))
+        return [] if contribution is None else [(operands[0], contribution)]
+    guard, value = term
+    if op == "where":
+        condition, yes, no = operands
+        sides = ((yes, condition), (no, b.apply("not", condition)))
+        return [(branch, ((*guard, side), value)) for branch, side in sides if branch in active]
+    if op == "div":
+        # z = x/y gives z_bar/y to x, and -z*(z_bar/y) to y.
+        above, below = operands
+        quotient = b.apply("div", value, below)
+        contributions = []
+        if above in active:
+            contributions.append((above, (guard, quotient)))
+        if below in active:
+            product = b.apply("neg", b.apply("mul", quotient, node))
+            contributions.append((below, (guard, product)))
+        return contributions
+    return [(operands[0], term)]
 
 
 def _over(b: Builder, term: Guarded, mask: int, style: Style) -> Guarded:
     """Return the sum of a derivative over axes; a guard without these axes still guards."""
+    guard, value = term
     outer = 0
-    while outer < len(term.guard) and not term.guard[outer].axes & mask:
+    while outer < len(guard) and not guard[outer].axes & mask:
         outer += 1
-    value = select(b, Guarded(term.guard[outer:], term.value))
+    value = select(b, (guard[outer:], value))
     summed = total(b, value, mask) if style == "kernel" else b.reduce(value, mask)
-    return Guarded(term.guard[:outer], summed)
+    return guard[:outer], summed
 
 
 def tangents(
@@ -164,7 +171,7 @@ def tangents(
         outputs: the nodes whose tangents are wanted.
         style: which form of the local partials to use.
     """
-    found: dict[Node, Guarded] = {node: Guarded((), seed) for node, seed in seeds.items()}
+    found: dict[Node, Guarded] = {node: ((), seed) for node, seed in seeds.items()}
     statement = b.statement
     for node in ancestors(outputs):
         if node in found or node.op in STILL:
@@ -195,13 +202,14 @@ def _push_forward(
         condition, yes, no = operands
         sides = ((yes, condition), (no, b.apply("not", condition)))
         return [
-            Guarded((side, *found[branch].guard), found[branch].value)
+            ((side, *found[branch][0]), found[branch][1])
             for branch, side in sides
             if branch in found
         ]
     terms = []
-    for operand, local in zip(operands, locals_of(op, len(operands), style), strict=True):
-        if local is not None and operand in found:
+    for position, local in locals_of(op, len(operands), style):
+        operand = operands[position]
+        if operand in found:
             term = scale(b, found[operand], local(b, operands))
             if term is not None:
                 terms.append(term)
@@ -209,10 +217,10 @@ def _push_forward(
 
 
 @cache
-def locals_of(op: str, arity: int, style: Style) -> tuple[Template | None, ...]:
-    """Return the local partial of an operation by each operand, None where it is 0."""
+def locals_of(op: str, arity: int, style: Style) -> tuple[tuple[int, Template], ...]:
+    """Return the local partials of an operation that are not 0, by the operand's place."""
     formulas = [partial(op, arity, position, style) for position in range(arity)]
-    return tuple(None if formula is None else template(formula) for formula in formulas)
+    return tuple((k, template(f)) for k, f in enumerate(formulas) if f is not None)
 
 
 def closed_form(b: Builder, output: Node, target: Node) -> Node:

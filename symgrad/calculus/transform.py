@@ -310,7 +310,7 @@ def _reverse(
     b = graph.builder
     targets = _targets(graph, wrt)
     labels = dict(graph.labels)
-    found = adjoints(b, seeds, targets, labels=labels)
+    found = adjoints(b, seeds, targets, labels=labels, order=graph.nodes())
     bars = tuple(
         # An adjoint that is constant has all axes of its target nevertheless.
         Output(f"{target.payload}_bar", b.broadcast(adjoint, target.axes), like)
@@ -337,7 +337,7 @@ def _pointwise(
     b = graph.builder
     targets = _targets(graph, wrt)
     nodes = [output.node for output in outputs]
-    if any(node.op == "reduce" for node in graph.nodes()):
+    if "reduce" in graph.ops():
         columns = [tangents(b, {target: b.number(1)}, nodes) for target in targets]
         rows = [list(row) for row in zip(*columns, strict=True)]
     else:
@@ -366,7 +366,7 @@ def _entries(
     """Return the Graph of the derivatives of outputs by targets that are not always 0."""
     b = graph.builder
     targets = _targets(graph, wrt)
-    if any(node.op == "reduce" for node in graph.nodes()):
+    if "reduce" in graph.ops():
         raise ArgumentError("a sparse derivative is of formulas without sum and mean")
     found = jacobian_entries(b, [o.node for o in outputs], targets, symmetric=symmetric)
     names = [str(target.payload) for target in targets]

@@ -52,9 +52,9 @@ def factor_sums(graph: Graph) -> Graph:
     >>> print(factor_sums(graph).outputs[0].node.op)
     reduce
     """
-    order = graph.nodes()
-    if all(node.op != "reduce" for node in order):
+    if "reduce" not in graph.ops():
         return graph
+    order = graph.nodes()
     linear = _linear(graph, order)
     if not any(node.op == "reduce" and node.operands[0] in linear for node in order):
         return graph
@@ -90,9 +90,9 @@ def share_reciprocals(graph: Graph) -> Graph:
     >>> [node.op for node in graph.nodes()].count("div")
     1
     """
-    order = graph.nodes()
-    if all(node.op != "div" for node in order):
+    if "div" not in graph.ops():
         return graph
+    order = graph.nodes()
     divided: dict[Node, int] = {}
     closed: set[Node] = set()
     for node in order:

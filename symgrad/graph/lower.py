@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from typing import overload
 
 from ..errors import FormulaError
 from ..language.functions import REDUCTIONS
@@ -46,7 +47,8 @@ def lower(
     bound = dict(zip(program.inputs, inputs, strict=True))
     reduced = _reduced(program)
     spread, origin = _shapes(program, axes) if reduced else ([], [])
-    nodes, statements = _translate(builder, program, bound, spread)
+    statements = _Statements(program)
+    nodes = _translate(builder, program, bound, spread, statements)
     steps = tuple(nodes[position] for position in program.steps.values())
     outputs = tuple(
         Output(
@@ -106,6 +108,9 @@ def template(program: Program) -> Template:
     last = place[result]
     if not steps:
         return lambda b, operands: operands[last]
+    if len(steps) == 1 and steps[0][2] is None:
+        ((op, sources, _),) = steps
+        return lambda b, operands: b.apply(op, *[operands[source] for source in sources])
 
     def apply(b: Builder, operands: Sequence[Node]) -> Node:
         nodes = list(operands)
@@ -124,8 +129,7 @@ def _translated(program: Program) -> Template:
 
     def apply(b: Builder, operands: Sequence[Node]) -> Node:
         bound = dict(zip(program.inputs, operands, strict=True))
-        nodes, _ = _translate(b, program, bound, place=False)
-        return nodes[program.outputs[0][1]]
+        return _translate(b, program, bound)[program.outputs[0][1]]
 
     return apply
 
@@ -163,24 +167,39 @@ def _reduced(program: Program) -> set[int]:
     return found
 
 
-def _statement_texts(program: Program) -> tuple[list[int], tuple[str, ...]]:
-    """Number the statements: the statement of every position, and the texts in order."""
-    texts: list[str] = []
-    number = [-1] * len(program.instructions)
-    start = 0
-    ends = sorted({*program.steps.values(), *(at for _, at in program.outputs)})
-    for end in ends:
-        for position in range(start, end + 1):
-            number[position] = len(texts)
-        start = max(start, end + 1)
-        texts.append(_text(program, program.instructions[end]))
-    return number, tuple(texts)
+class _Statements(Sequence[str]):
+    """The texts of the statements of a Program, cut out of its text when they are asked for."""
 
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        outputs = (position for _, position in program.outputs)
+        #: The position of the value of every statement.
+        self.ends = sorted({*program.steps.values(), *outputs})
 
-def _text(program: Program, code: Instruction) -> str:
-    if code.span is None:
-        return f"{code.payload} = ..." if code.op == "step" else ""
-    return " ".join(program.text[code.span.start : code.span.end].split())
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        if isinstance(index, slice):
+            return [self[k] for k in range(*index.indices(len(self)))]
+        program = self._program
+        code = program.instructions[self.ends[index]]
+        if code.span is None:
+            return f"{code.payload} = ..." if code.op == "step" else ""
+        return " ".join(program.text[code.span.start : code.span.end].split())
+
+    def numbers(self) -> list[int]:
+        """Return the statement of every position, -1 for what belongs to none."""
+        number = [-1] * len(self._program.instructions)
+        start = 0
+        for statement, end in enumerate(self.ends):
+            number[start : end + 1] = [statement] * (end + 1 - start)
+            start = max(start, end + 1)
+        return number
 
 
 def _translate(
@@ -188,18 +207,18 @@ def _translate(
     program: Program,
     bound: Mapping[str, Node],
     spread: Sequence[int] = (),
-    place: bool = True,
-) -> tuple[list[Node], tuple[str, ...]]:
-    """Return the node of every instruction, and the texts of the statements.
+    statements: _Statements | None = None,
+) -> list[Node]:
+    """Return the node of every instruction.
 
-    With `place`, new nodes remember the statement and the characters they come from.
+    With `statements`, new nodes remember the statement and the characters they come from.
     """
     nodes: list[Node] = []
-    number, statements = _statement_texts(program) if place else ([], ())
+    number = [] if statements is None else statements.numbers()
     apply = builder.apply
     for position, code in enumerate(program.instructions):
         op, sources, payload, span = code
-        if place:
+        if number:
             builder.statement = number[position]
             builder.span = span
         operands = [nodes[source] for source in sources]
@@ -224,9 +243,9 @@ def _translate(
             _check_order(program, code, operands[0])
             node = apply(op, *operands)
         nodes.append(node)
-    if place:
+    if number:
         builder.statement, builder.span = -1, None
-    return nodes, statements
+    return nodes
 
 
 def check_orders(program: Program) -> None:

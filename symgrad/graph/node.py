@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import compress
@@ -322,11 +322,12 @@ class Graph:
     inputs: tuple[Node, ...]
     outputs: tuple[Output, ...]
     steps: tuple[Node, ...] = ()
-    statements: tuple[str, ...] = field(default=(), repr=False)
+    statements: Sequence[str] = field(default=(), repr=False)
     primal: int = 0
     alike: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     labels: Mapping[Node, str] = field(default_factory=dict, repr=False)
     _order: list[Node] = field(default_factory=list, init=False, repr=False)
+    _ops: set[str] = field(default_factory=set, init=False, repr=False)
 
     def nodes(self) -> list[Node]:
         """Return all nodes that the outputs need, operands first."""
@@ -342,6 +343,12 @@ class Graph:
                         wanted[operand.index] = 1
             self._order.extend(compress(nodes, wanted))
         return list(self._order)
+
+    def ops(self) -> Set[str]:
+        """Return the operations that occur."""
+        if not self._ops:
+            self._ops.update([node.op for node in self.nodes()])
+        return self._ops
 
     def rewritten(self, new: Mapping[Node, Node]) -> Graph:
         """Return the Graph with other nodes in the place of the keys of `new`."""

@@ -107,12 +107,14 @@ class Repetition(NamedTuple):
         except KeyError:
             return None
         starts = list(accumulate(map(len, pieces), initial=start))
+        # The constructors of named tuples, which are functions of Python, take twice as long.
+        new = tuple.__new__
         for op, sources, literal, (first, more), (last, beyond) in shape.steps:
             operands = tuple([place[source] for source in sources])
             payload = None if literal < 0 else read_number(pieces[literal])
             place.append(len(code))
-            span = Span(starts[first] + more, starts[last] + beyond)
-            code.append(Instruction(op, operands, payload, span))
+            span = new(Span, (starts[first] + more, starts[last] + beyond))
+            code.append(new(Instruction, (op, operands, payload, span)))
         return place[shape.value]
 
 
