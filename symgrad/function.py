@@ -225,7 +225,7 @@ class Function:
             return Bound(self, partial(self._call_arrays, given, again), _as_it_is)
         if is_plain(packing) and not kernel.returned:
             return Bound(self, launch, lambda _: results)
-        if is_plain(packing) and not any(isinstance(o, np.ndarray) for o in outputs):
+        if not any(kernel.is_written):
             return Bound(self, launch, collector(packing, len(outputs), kernel.dtype))
         return Bound(
             self, launch, lambda returned: pack(packing, kernel.update(outputs, returned))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from .calculus.transform import Block, Packing, Sparse
 from .errors import ShapeError
 from .sparse import matrix
 
-__all__ = ["destinations", "is_plain", "pack"]
+__all__ = ["destinations", "is_plain", "pack", "pack_numbers"]
 
 Value = Any  # a number or an array
 
@@ -26,7 +27,7 @@ def pack(packing: Packing, outputs: Sequence[Value]) -> Any:
         start, shape = packing
         if not shape:
             return outputs[start]
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         entries = outputs[start : start + size]
         if size and not any(isinstance(entry, np.ndarray) for entry in entries):
             return np.array(entries).reshape(shape)
@@ -44,6 +45,23 @@ def _entries(packing: Sparse, outputs: Sequence[Value]) -> np.ndarray:
     if entries.ndim > 1:
         raise ShapeError("a sparse matrix is taken at one point: pass numbers, not arrays")
     return entries
+
+
+def pack_numbers(packing: Packing, outputs: Sequence[float], dtype: np.dtype) -> Any:
+    """Hand outputs that are all numbers to the caller, as values of a type.
+
+    >>> pack_numbers((Block(0), Block(1, (2,))), (1.0, 2.0, 3.0), np.dtype(float))
+    (np.float64(1.0), array([2., 3.]))
+    """
+    if isinstance(packing, Block):
+        start, shape = packing
+        if not shape:
+            return dtype.type(outputs[start])
+        return np.array(outputs[start : start + math.prod(shape)], dtype).reshape(shape)
+    if isinstance(packing, Sparse):
+        stop = packing.start + packing.indices.size
+        return matrix(packing, np.array(outputs[packing.start : stop], dtype))
+    return tuple(pack_numbers(part, outputs, dtype) for part in packing)
 
 
 def is_plain(packing: Packing) -> bool:

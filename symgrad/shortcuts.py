@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from .calculus.transform import Block, Packing, Sparse
-from .packing import is_plain, pack
+from .packing import is_plain, pack, pack_numbers
 from .runtime import buffers
 from .runtime.kernel import Kernel
 from .runtime.threads import CHUNK
@@ -85,6 +85,8 @@ def shortcut(kernel: Kernel, packing: Packing, kinds: Sequence[type]) -> Shortcu
         "small": buffers.LEAST // kernel_type.itemsize,
         "writable": _WRITABLE,
     }
+    if not is_plain(packing):
+        space["collect"] = collector(packing, len(kernel.is_written), kernel_type)
     exec(printed(kernel.is_array, kernel.is_written, packing), space)  # noqa: S102
     made: Shortcut = space["shortcut"]
     return made
@@ -94,7 +96,7 @@ def collector(packing: Packing, count: int, dtype: np.dtype) -> Callable[[Any], 
     """Return the function that packs what a kernel returns when all results are numbers.
 
     Args:
-        packing: how its outputs are packed, none of them stacked.
+        packing: how its outputs are packed.
         count: how many there are.
         dtype: the type of the results.
 
@@ -102,6 +104,10 @@ def collector(packing: Packing, count: int, dtype: np.dtype) -> Callable[[Any], 
     >>> collector((Block(0), (Block(2), Block(1))), 3, np.dtype(float))((1.0, 2.0, 3.0))
     (np.float64(1.0), (np.float64(3.0), np.float64(2.0)))
     """
+    if not is_plain(packing):
+        return lambda returned: pack_numbers(
+            packing, (returned,) if count == 1 else returned, dtype
+        )
     outputs = [f"z{k}" for k in range(count)]
     results = [f"number({name})" for name in outputs]
     text = (
@@ -124,6 +130,7 @@ def printed(is_array: tuple[bool, ...], is_written: tuple[bool, ...], packing: P
     returned = [name for name in outputs if name not in written]
     takes_out = bool(written) and not returned and is_plain(packing)
     results = [f"number({name})" if name in returned else name for name in outputs]
+    collected = not written and not is_plain(packing)
     return "\n".join(
         [
             "def shortcut(args, out):",
@@ -133,11 +140,13 @@ def printed(is_array: tuple[bool, ...], is_written: tuple[bool, ...], packing: P
             *_checks(inputs, arrays),
             *(_destinations(arrays, written, packing, outputs) if takes_out else _new(written)),
             "    try:",
-            *_launch(inputs, arrays, written, returned),
+            *_launch(inputs, arrays, written, ["returned"] if collected else returned),
             "    except (OverflowError, TypeError):",
             "        # An integer is too large for a double.",
             "        return NotImplemented",
-            f"    return {_text(packing, results)}"
+            "    return collect(returned)"
+            if collected
+            else f"    return {_text(packing, results)}"
             if is_plain(packing)
             else f"    return pack(packing, {_tuple(results)})",
             "",

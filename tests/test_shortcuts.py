@@ -409,3 +409,38 @@ def test_threads_that_call_one_function_with_different_types():
 
     with ThreadPoolExecutor(4) as executor:
         assert all(executor.map(work, range(8)))
+
+
+@pytest.mark.parametrize("number", [1.5, 2, np.float64(1.5)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        sg.jacobian,
+        sg.hessian,
+        sg.value_grad_and_hessian,
+        lambda f: sg.jacobian(f, wrt="x"),
+        lambda f: sg.jacobian(f, sparse=True),
+    ],
+    ids=["jacobian", "hessian", "all", "one", "sparse"],
+)
+def test_stacked_numbers_are_those_of_the_general_path(make, number):
+    made = make(sg.compile(FORMULA))
+    long = made(x=number, y=number)
+    taken = []
+    (shortcut,) = made._shortcuts[type(number), type(number)].values()
+
+    def counted(args, out):
+        taken.append(shortcut(args, out))
+        return taken[-1]
+
+    made._latest = counted
+    short, bound = made(number, number), made.bind(number, number)()
+    assert len(taken) == 1
+    for a, b, c in zip(*map(flat, (long, short, bound)), strict=True):
+        assert type(a) is type(b) is type(c)
+        assert a.dtype == b.dtype == c.dtype
+        assert a.shape == b.shape == c.shape
+        if isinstance(a, np.ndarray):
+            assert a.tobytes() == b.tobytes() == c.tobytes()
+        else:
+            assert (a != b).sum() == (a != c).sum() == 0
