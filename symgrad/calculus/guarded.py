@@ -134,14 +134,20 @@ def combine(b: Builder, terms: Sequence[Guarded]) -> Guarded | None:
     Terms under the same guard are added; the two sides of one condition become one
     ``where``; only what remains is selected and added.
     """
-    if len(terms) == 1 and len(terms[0][0]) <= _LONGEST:
-        return terms[0]
+    if not terms:
+        return None
+    guard, value = terms[0]
+    if len(guard) <= _LONGEST:
+        for other, more in terms[1:]:
+            if other != guard:
+                break
+            value = b.apply("add", value, more)
+        else:
+            return guard, value
     groups: dict[tuple[Node, ...], Node] = {}
     for guard, value in terms:
         known = groups.get(guard)
         groups[guard] = value if known is None else b.apply("add", known, value)
-    if not groups:
-        return None
     if len(groups) > 1:
         _join_sides(b, groups)
     (guard, value), *rest = groups.items()

@@ -112,7 +112,7 @@ def pull_back(
     for position, local in locals_of(op, len(operands), style):
         operand = operands[position]
         if operand in active:
-            contribution = scale(b, term, local(b, operands))
+            contribution = term if local is None else scale(b, term, local(b, operands))
             if contribution is not None:
                 contributions.append((operand, contribution))
     return contributions
@@ -210,17 +210,22 @@ def _push_forward(
     for position, local in locals_of(op, len(operands), style):
         operand = operands[position]
         if operand in found:
-            term = scale(b, found[operand], local(b, operands))
+            term = found[operand]
+            term = term if local is None else scale(b, term, local(b, operands))
             if term is not None:
                 terms.append(term)
     return terms
 
 
 @cache
-def locals_of(op: str, arity: int, style: Style) -> tuple[tuple[int, Template], ...]:
-    """Return the local partials of an operation that are not 0, by the operand's place."""
+def locals_of(op: str, arity: int, style: Style) -> tuple[tuple[int, Template | None], ...]:
+    """Return the local partials that are not 0, by the operand's place; None is always 1."""
     formulas = [partial(op, arity, position, style) for position in range(arity)]
-    return tuple((k, template(f)) for k, f in enumerate(formulas) if f is not None)
+    return tuple(
+        (position, None if formula.text == "1" else template(formula))
+        for position, formula in enumerate(formulas)
+        if formula is not None
+    )
 
 
 def closed_form(b: Builder, output: Node, target: Node) -> Node:

@@ -85,6 +85,7 @@ class Node:
         payload: NodePayload,
         axes: int,
         index: int,
+        phase: int,
         statement: int,
         span: Span | None,
     ) -> None:
@@ -94,13 +95,9 @@ class Node:
         self.payload = payload
         self.axes = axes
         self.index = index
+        self.phase = phase
         self.statement = statement
         self.span = span
-        phase = 0
-        for operand in operands:
-            if operand.phase > phase:
-                phase = operand.phase
-        self.phase: int = phase + (op == "reduce")
 
     def __repr__(self) -> str:
         parts = [f"%{operand.index}" for operand in self.operands]
@@ -145,15 +142,10 @@ class Builder:
         known = self._interned[op]
         node = known.get(key)
         if node is None:
-            node = known[key] = self._new(op, operands, payload, axes)
-        return node
-
-    def _new(
-        self, op: str, operands: tuple[Node, ...], payload: NodePayload, axes: int
-    ) -> Node:
-        nodes = self.nodes
-        node = Node(op, operands, payload, axes, len(nodes), self.statement, self.span)
-        nodes.append(node)
+            phase = max((operand.phase for operand in operands), default=0) + (op == "reduce")
+            count, place = len(self.nodes), (self.statement, self.span)
+            node = known[key] = Node(op, operands, payload, axes, count, phase, *place)
+            self.nodes.append(node)
         return node
 
     def number(self, value: Fraction | float | int, *, decimal: bool = False) -> Node:
@@ -230,10 +222,15 @@ class Builder:
             simpler: Node | None = identity(self, *operands)
             if simpler is not None:
                 return simpler
-        axes = 0
+        axes = phase = 0
         for operand in operands:
             axes |= operand.axes
-        node = known[key] = self._new(op, operands, None, axes)
+            if operand.phase > phase:
+                phase = operand.phase
+        nodes = self.nodes
+        node = Node(op, operands, None, axes, len(nodes), phase, self.statement, self.span)
+        known[key] = node
+        nodes.append(node)
         return node
 
     def broadcast(self, node: Node, axes: int) -> Node:
