@@ -4,23 +4,37 @@ An adjoint or a tangent on a branch of ``where`` counts only where the branch is
 carried as a pair of a guard and a value: where the guard holds the derivative is the value,
 elsewhere it is 0 and the value means nothing (it may be inf or NaN there). The selection
 happens last, when the pair is used, so the branch that is not taken never poisons: nothing
-is ever multiplied by a 0 that stands for "not taken".
+is ever multiplied by a 0 that stands for "not taken". The slope of a root is infinite at 0, and
+its guard is the support of what it is taken of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 from ..graph.algebra import exact
 from ..graph.node import Builder, Node
 
-__all__ = ["Guarded", "combine", "scale", "select"]
+__all__ = ["ROOTS", "Guarded", "combine", "root_guard", "scale", "select"]
 
 _LOGIC = frozenset({"and", "or", "not"})
 #: Partials by which a derivative is not just multiplied.
 _TELLING = frozenset({"number", "where", "neg", "div"})
 #: A longer guard is folded, so that the work on a chain of branches is linear.
 _LONGEST = 4
+
+#: Functions whose slope at 0 can be infinite where they are 0.
+ROOTS = frozenset({"sqrt", "cbrt", "pow"})
+#: Functions of one value that are 0 where it is.
+_THROUGH_ZERO = frozenset(
+    {
+        *("step", "broadcast", "neg", "abs", "sqrt", "cbrt", "sin", "tan", "asin", "atan"),
+        *("sinh", "tanh", "asinh", "atanh", "expm1", "log1p", "erf"),
+    }
+)
+#: How many sums and products a support is looked for behind.
+_REACH = 6
 
 
 #: A derivative behind the conditions under which it counts; all of them must hold.
@@ -112,6 +126,55 @@ def _times(b: Builder, value: Node, partial: Node) -> Guarded | None:
         "where", condition, select(b, (first[0], one)), select(b, (second[0], one))
     )
     return (b.condition(either),), chosen
+
+
+def root_guard(b: Builder, node: Node) -> tuple[Node, ...]:
+    """Return the guard of the slope of one of `ROOTS`, the support of what it is taken of.
+
+    Where that is 0 for a whole region, as x*max(y, 0) is for negative y, so is the derivative,
+    and not 0*inf. A ``max`` or ``where`` alone guards its own derivative.
+    """
+    if node.op == "pow":
+        exponent = exact(node.operands[1])
+        if exponent is None or exponent <= 0 or exponent.denominator == 1:
+            return ()
+    base = _zero_with(node.operands[0])
+    return _support(b, base) if base.op in ("add", "sub", "mul", "div") else ()
+
+
+def _zero_with(node: Node) -> Node:
+    """Return a value that is 0 where another one is, as far down as there is one operand."""
+    while node.op in _THROUGH_ZERO or (node.op == "pow" and (exact(node.operands[1]) or 0) > 0):
+        node = node.operands[0]
+    return node
+
+
+def _support(b: Builder, node: Node, reach: int = _REACH) -> tuple[Node, ...]:
+    """Return conditions, outer ones first, without which a value is 0 on a whole region."""
+    node = _zero_with(node)
+    op, operands = node.op, node.operands
+    if op == "where":
+        condition, yes, no = operands
+        if exact(no) == 0:
+            return (condition,)
+        return (b.apply("not", condition),) if exact(yes) == 0 else ()
+    if op == "relu":
+        return (b.apply("gt", operands[0], b.number(0)),)
+    if op in ("max", "min") and len(operands) == 2:
+        for one, other in (operands, operands[::-1]):
+            if exact(other) == 0:
+                return (b.apply("ge" if op == "max" else "le", one, other),)
+    if not reach:
+        return ()
+    if op == "div":
+        return _support(b, operands[0], reach - 1)
+    if op in ("add", "sub", "mul"):
+        parts = [_support(b, operand, reach - 1) for operand in operands]
+        if op == "mul":
+            return tuple(dict.fromkeys(condition for part in parts for condition in part))
+        if all(parts):
+            return (reduce(lambda x, y: b.apply("or", x, y), (_holds(b, p) for p in parts)),)
+    return ()
 
 
 def _product(b: Builder, value: Node, partial: Node) -> Node:

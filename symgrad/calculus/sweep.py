@@ -13,7 +13,7 @@ from functools import cache
 from ..graph.algebra import exact
 from ..graph.lower import Template, template
 from ..graph.node import STILL, Builder, Node, ancestors
-from .guarded import Guarded, combine, scale, select
+from .guarded import ROOTS, Guarded, combine, root_guard, scale, select
 from .points import total, weight
 from .rules import Style, partial
 
@@ -108,6 +108,8 @@ def pull_back(
     op, operands = node.op, node.operands
     if op in _STRUCTURE or (op == "div" and style == "kernel"):
         return _pull_back_structure(b, node, term, active, style)
+    if op in ROOTS and style == "kernel":
+        term = (*term[0], *root_guard(b, node)), term[1]
     contributions = []
     for position, local in locals_of(op, len(operands), style):
         operand = operands[position]
@@ -206,6 +208,7 @@ def _push_forward(
             for branch, side in sides
             if branch in found
         ]
+    outer = root_guard(b, node) if op in ROOTS and style == "kernel" else ()
     terms = []
     for position, local in locals_of(op, len(operands), style):
         operand = operands[position]
@@ -213,7 +216,8 @@ def _push_forward(
             term = found[operand]
             term = term if local is None else scale(b, term, local(b, operands))
             if term is not None:
-                terms.append(term)
+                guard, value = term
+                terms.append(((*outer, *guard), value))
     return terms
 
 
