@@ -14,6 +14,7 @@ import numpy as np
 from . import compiler
 from .calculus.sweep import closed_form
 from .calculus.transform import (
+    Format,
     Gradient,
     Hessian,
     Jacobian,
@@ -34,7 +35,7 @@ from .packing import destinations, is_plain, pack
 from .runtime import arrays
 from .runtime.kernel import Kernel
 from .shortcuts import Shortcut, collector, no_shortcut, shortcut
-from .sparse import pattern, scipy_sparse
+from .sparse import pattern, sparse_format
 
 __all__ = [
     "Function",
@@ -698,7 +699,7 @@ def value_and_grad(f: Function, wrt: str | Sequence[str] | None = None) -> Funct
 
 
 def jacobian(
-    f: Function, wrt: str | Sequence[str] | None = None, *, sparse: bool = False
+    f: Function, wrt: str | Sequence[str] | None = None, *, sparse: bool | Format = False
 ) -> Function:
     """Return the function that computes the Jacobian of `f`, point by point.
 
@@ -709,14 +710,16 @@ def jacobian(
     Args:
         f: a compiled function.
         wrt: inputs or steps to differentiate by; None for all inputs.
-        sparse: return a `scipy.sparse.csr_array` at one point, with a row for each output
-            and a column for each name in `wrt`. Its structure is found once, from the
-            formula, and has an entry wherever the derivative is not always 0. Every call
-            returns a new matrix; `symgrad.packed` functions take ``out=`` to write the
-            entries of an earlier one in place.
+        sparse: return a sparse array of SciPy at one point, with a row for each output and
+            a column for each name in `wrt`: a ``csr_array`` for True or "csr", a
+            ``csc_array`` for "csc". Its structure is found once, from the formula, and has
+            an entry wherever the derivative is not always 0. Every call returns a new
+            matrix; `symgrad.packed` functions take ``out=`` to write the entries of an
+            earlier one in place.
 
     Raises:
-        ArgumentError: `wrt` names something that the function lacks.
+        ArgumentError: `wrt` names something that the function lacks, or `sparse` is no
+            format.
         LimitError: the matrix is dense and larger than ``Limits(entries=...)`` says.
         MissingDependencyError: SciPy is needed for `sparse` and is not installed.
 
@@ -730,13 +733,12 @@ def jacobian(
            [0., 0., 1.]])
     """
     names, single = _names(_function(f), wrt)
-    if sparse:
-        scipy_sparse()
-    return f.transformed(Jacobian(names, single and not sparse, sparse=sparse))
+    wanted = sparse_format(sparse)
+    return f.transformed(Jacobian(names, single and wanted is None, sparse=wanted))
 
 
 def hessian(
-    f: Function, wrt: str | Sequence[str] | None = None, *, sparse: bool = False
+    f: Function, wrt: str | Sequence[str] | None = None, *, sparse: bool | Format = False
 ) -> Function:
     """Return the function that computes the matrix of second derivatives, point by point.
 
@@ -746,8 +748,8 @@ def hessian(
     Args:
         f: a compiled function.
         wrt: inputs or steps to differentiate by; None for all inputs.
-        sparse: return a `scipy.sparse.csr_array` at one point, as `jacobian` does; `f` has
-            one output then.
+        sparse: return a sparse array of SciPy at one point, True or "csr" for rows, "csc"
+            for columns, as `jacobian` does; `f` has one output then.
 
     Raises: as those of `jacobian`.
 
@@ -757,13 +759,12 @@ def hessian(
            [4., 0.]])
     """
     names, _ = _names(_function(f), wrt)
-    if sparse:
-        scipy_sparse()
-        if len(f.outputs) != 1:
-            raise ArgumentError(
-                f"a sparse Hessian is of one output, and this function has {len(f.outputs)}"
-            )
-    return f.transformed(Hessian(names, sparse=sparse))
+    wanted = sparse_format(sparse)
+    if wanted is not None and len(f.outputs) != 1:
+        raise ArgumentError(
+            f"a sparse Hessian is of one output, and this function has {len(f.outputs)}"
+        )
+    return f.transformed(Hessian(names, sparse=wanted))
 
 
 def value_grad_and_hessian(f: Function, wrt: str | Sequence[str] | None = None) -> Function:
@@ -783,14 +784,14 @@ def value_grad_and_hessian(f: Function, wrt: str | Sequence[str] | None = None) 
 
 
 def sparsity(f: Any) -> Any:
-    """Return where a sparse Jacobian or Hessian has entries, as a CSR array of booleans.
+    """Return where a sparse Jacobian or Hessian has entries, as a sparse array of booleans.
 
     It is known from the formula, without a point, and nothing is compiled for it. An entry
     that is missing is 0 at every point; one that is there is not always 0, short of
-    identities that symgrad does not know.
+    identities that symgrad does not know. Its format is that of the derivative.
 
     Args:
-        f: what `jacobian` or `hessian` returned for ``sparse=True``, also `packed`.
+        f: what `jacobian` or `hessian` returned with `sparse`, also `packed`.
 
     >>> import symgrad as sg
     >>> f = sg.compile("x*y + exp(z)", inputs=["x", "y", "z"])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pickle
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.optimize
-import scipy.sparse
+import scipy.sparse.linalg
 from oracle import identical
 from scipy.integrate import solve_ivp
 
@@ -218,9 +220,53 @@ def test_entries_in_place_and_matrices_of_their_own() -> None:
     assert first.toarray() == pytest.approx(scipy.optimize.rosen_hess(np.zeros(5)))
 
 
+@pytest.mark.parametrize("sparse", ["csr", "csc"])
+def test_a_format_is_chosen(way: str, sparse: str) -> None:
+    kind = {"csr": scipy.sparse.csr_array, "csc": scipy.sparse.csc_array}[sparse]
+    f = brusselator(5)
+    x = np.random.default_rng(5).uniform(0, 4, 10)
+    # More columns than rows have entries: the one of the time is empty.
+    jacobian = sg.packed(sg.jacobian(f, sparse=sparse), "t", unknowns(5))
+    by_rows = sg.packed(sg.jacobian(f, sparse=True), "t", unknowns(5))(0.0, x)
+    found = jacobian(0.0, x)
+    expected = kind(by_rows)
+    assert type(found) is kind
+    assert found.shape == (10, 11)
+    assert found.has_canonical_format
+    assert identical(found.data, expected.data)
+    assert np.array_equal(found.indices, expected.indices)
+    assert np.array_equal(found.indptr, expected.indptr)
+    assert np.array_equal(sg.sparsity(jacobian).indices, expected.indices)
+    assert sg.sparsity(jacobian).format == sparse
+    data = found.data
+    assert jacobian(0.0, 2 * x, out=found) is found
+    assert found.data is data
+    assert identical(found.toarray(), jacobian(0.0, 2 * x).toarray())
+    assert identical(jacobian.function(0.0, *x).toarray(), jacobian(0.0, x).toarray())
+    assert identical(pickle.loads(pickle.dumps(jacobian))(0.0, x).data, expected.data)
+
+
+def test_a_hessian_by_columns(way: str) -> None:
+    f = sg.compile("x**2*y*w + exp(x*z)", inputs=["x", "y", "z", "w"])
+    x = np.array([1.0, 2.0, 3.0, 4.0])
+    by_rows, by_columns = (
+        sg.packed(sg.hessian(f, wrt=["z", "x", "y"], sparse=sparse)) for sparse in (True, "csc")
+    )
+    assert isinstance(by_columns(x), scipy.sparse.csc_array)
+    assert identical(by_columns(x).toarray(), by_rows(x).toarray())
+
+
+def test_a_direct_solver_takes_columns_as_they_are() -> None:
+    # SciPy's solver warns of CSR, and warnings are errors.
+    hessian = sg.packed(sg.hessian(rosenbrock(30), sparse="csc"))(np.zeros(30))
+    step = scipy.sparse.linalg.splu(hessian).solve(np.ones(30))
+    assert hessian @ step == pytest.approx(np.ones(30))
+
+
 def test_nothing_varies() -> None:
     f = sg.compile("u = 3; v = 2*x", inputs=["x"], outputs=["u", "v"])
-    assert sg.jacobian(f, sparse=True)(1.0).toarray().tolist() == [[0], [2]]
+    for sparse in (True, "csc"):
+        assert sg.jacobian(f, sparse=sparse)(1.0).toarray().tolist() == [[0], [2]]
     assert sg.hessian(sg.compile("f(x, y) = x + y"), sparse=True)(1.0, 2.0).nnz == 0
     assert sg.packed(sg.jacobian(f, sparse=True))([1.0]).toarray().tolist() == [[0], [2]]
 
@@ -301,6 +347,22 @@ def test_sparse_mistakes() -> None:
         packed([1.0, 2.0], out=np.ones((2, 2)))
     with pytest.raises(sg.ShapeError, match="entries in other places"):
         packed([1.0, 2.0], out=scipy.sparse.csr_array(np.ones((2, 2))))
+    with pytest.raises(sg.DTypeError, match="a CSR array of doubles"):
+        packed([1.0, 2.0], out=packed([1.0, 2.0]).tocsc())
+    by_columns = sg.packed(sg.jacobian(several, sparse="csc"))
+    with pytest.raises(sg.DTypeError, match="a CSC array of doubles"):
+        by_columns([1.0, 2.0], out=packed([1.0, 2.0]))
+
+
+@pytest.mark.parametrize("derivative", [sg.jacobian, sg.hessian])
+def test_formats_that_there_are_not(derivative: Callable[..., Any]) -> None:
+    f = sg.compile("x*y")
+    with pytest.raises(sg.ArgumentError, match="True, False, 'csr' or 'csc', not 'coo'"):
+        derivative(f, sparse="coo")
+    for other in (None, 2, ["csr"], np.ones(2)):
+        with pytest.raises(sg.ArgumentError, match=f"not {type(other).__name__}"):
+            derivative(f, sparse=other)
+    assert not hasattr(derivative(f, sparse=np.False_)(1.0, 2.0), "format")
 
 
 def test_without_scipy(monkeypatch: pytest.MonkeyPatch) -> None:

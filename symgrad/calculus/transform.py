@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from .sweep import adjoints, tangents
 
 __all__ = [
     "Block",
+    "Format",
     "Gradient",
     "Hessian",
     "Jacobian",
@@ -30,6 +31,10 @@ __all__ = [
     "Transform",
     "check_sizes",
 ]
+
+
+#: Along which axis the entries of a sparse matrix follow each other: its rows, its columns.
+Format = Literal["csr", "csc"]
 
 
 class Block(NamedTuple):
@@ -47,17 +52,19 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sparse:
-    """Consecutive outputs that are the entries of a sparse matrix, row by row.
+    """Consecutive outputs that are the entries of a sparse matrix.
 
     Attributes:
         start: number of the first output.
         shape: rows and columns of the matrix.
-        indptr: where the entries of every row begin, and the end of the last.
-        indices: the column of every entry, ascending in each row.
+        format: "csr" has the entries row by row, "csc" column by column.
+        indptr: where the entries of every row (or column) begin, and the end of the last.
+        indices: the column (or row) of every entry, ascending in each row (or column).
     """
 
     start: int
     shape: tuple[int, int]
+    format: Format
     indptr: np.ndarray
     indices: np.ndarray
 
@@ -159,12 +166,12 @@ class Jacobian:
     wrt: tuple[str, ...] | None = None
     single: bool = False
     value: bool = False
-    sparse: bool = False
+    sparse: Format | None = None
 
     def apply(self, graph: Graph, packing: Packing) -> tuple[Graph, Packing]:
         """Return the Graph of the Jacobian."""
         if self.sparse:
-            return _entries(graph, graph.outputs, self.wrt)
+            return _entries(graph, graph.outputs, self.wrt, self.sparse)
         columns = _pointwise(graph, graph.outputs, self.wrt)
         outputs = tuple(column for row in columns for column in row)
         shape = () if self.single else (len(columns[0]),)
@@ -192,13 +199,13 @@ class Hessian:
 
     wrt: tuple[str, ...] | None = None
     value: bool = False
-    sparse: bool = False
+    sparse: Format | None = None
 
     def apply(self, graph: Graph, packing: Packing) -> tuple[Graph, Packing]:
         """Return the Graph of the Hessian."""
         if self.sparse:
             (row,) = _pointwise(graph, graph.outputs, self.wrt)
-            return _entries(graph, row, self.wrt, symmetric=True)
+            return _entries(graph, row, self.wrt, self.sparse, symmetric=True)
         rows = _pointwise(graph, graph.outputs, self.wrt)
         size = len(rows[0])
         second: list[Output] = []
@@ -253,7 +260,7 @@ def check_sizes(
         elif isinstance(transform, Pushforward):
             inputs, outputs = inputs + width, 2 * outputs
         else:
-            sparse = transform.sparse
+            sparse = transform.sparse is not None
             second = isinstance(transform, Hessian)
             size = outputs * width ** (2 if second else 1)
             if size > entries and not sparse:
@@ -361,7 +368,11 @@ def _pointwise(
 
 
 def _entries(
-    graph: Graph, outputs: Sequence[Output], wrt: Sequence[str] | None, symmetric: bool = False
+    graph: Graph,
+    outputs: Sequence[Output],
+    wrt: Sequence[str] | None,
+    format: Format,
+    symmetric: bool = False,
 ) -> tuple[Graph, Packing]:
     """Return the Graph of the derivatives of outputs by targets that are not always 0."""
     b = graph.builder
@@ -369,6 +380,9 @@ def _entries(
     if "reduce" in graph.ops():
         raise ArgumentError("a sparse derivative is of formulas without sum and mean")
     found = jacobian_entries(b, [o.node for o in outputs], targets, symmetric=symmetric)
+    by_rows = format == "csr"
+    if not by_rows:
+        found = dict(sorted(found.items(), key=lambda entry: entry[0][::-1]))
     names = [str(target.payload) for target in targets]
     entries = tuple(
         Output(
@@ -379,8 +393,10 @@ def _entries(
         for (row, column), node in found.items()
     )
     rows, columns = np.array(list(found), np.int32).reshape(-1, 2).T
-    indptr = np.searchsorted(rows, np.arange(len(outputs) + 1)).astype(np.int32)
-    packing = Sparse(0, (len(outputs), len(targets)), indptr, columns.copy())
+    shape = len(outputs), len(targets)
+    along, across = (rows, columns) if by_rows else (columns, rows)
+    indptr = np.searchsorted(along, np.arange(shape[not by_rows] + 1)).astype(np.int32)
+    packing = Sparse(0, shape, format, indptr, across.copy())
     return replace(graph, outputs=entries), packing
 
 
