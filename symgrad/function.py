@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from . import compiler
+from . import compiler, garbage, progress
 from .calculus.sweep import closed_form
 from .calculus.transform import (
     Format,
@@ -89,10 +89,12 @@ class Function:
         """Wrap a Program and the transformations to apply to it."""
         self._program = program
         self._transforms = transforms
-        self._extra = _extra_inputs(program, transforms)
+        self._at_point: tuple[Graph, Packing] | None = None
+        self._extra = self._parts_of_vectors()
         self._inputs = program.inputs + self._extra
         self._names = [] if names is None else names
         self._compiled: dict[Variant, _Compiled] = {}
+        self._derived: dict[tuple[Transform, ...], Function] = {}
         self._latest: Shortcut = no_shortcut
         self._shortcuts: dict[tuple[type, ...], dict[str, Shortcut]] = {}
         self._lock = threading.RLock()
@@ -113,6 +115,12 @@ class Function:
     def inputs(self) -> tuple[str, ...]:
         """Names of the arguments in order."""
         return self._inputs
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the arguments by what they are: the inputs, then the parts of vectors."""
+        own = self._program.inputs
+        return (own, self._extra) if self._extra else (own,)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -331,22 +339,46 @@ class Function:
 
     def packing(self) -> Packing:
         """Return how the results are laid out, without compiling anything."""
-        variant = Variant((0,) * len(self._program.inputs))
-        return compiler.build_graph(self._program, self._transforms, variant)[1]
+        return self.at_point()[1]
+
+    def at_point(self) -> tuple[Graph, Packing]:
+        """Return the Graph for numbers, and how its outputs are packed.
+
+        One that was built for the names of the inputs is handed on and not kept.
+        """
+        built, self._at_point = self._at_point, None
+        if built is None:
+            variant = Variant((0,) * len(self._program.inputs))
+            with progress.shown("building"), garbage.paused():
+                built = compiler.build_graph(self._program, self._transforms, variant)
+        return built
+
+    def _parts_of_vectors(self) -> tuple[str, ...]:
+        """Return the names of the cotangents and tangents that transformations add."""
+        if not any(isinstance(t, Pullback | Pushforward) for t in self._transforms):
+            return ()
+        self._at_point = graph, _ = self.at_point()
+        return tuple(str(node.payload) for node in graph.inputs[len(self._program.inputs) :])
 
     # Transformations
 
     def transformed(self, *transforms: Transform) -> Function:
         """Return the function of a derivative; it shares the record of kernels.
 
+        The same transformations give the same function, with the kernels that it has.
+
         Raises:
             LimitError: a dense Jacobian or Hessian would have too many entries.
             ArgumentError: a sparse derivative is differentiated.
         """
-        program = self._program
-        chain = (*self._transforms, *transforms)
-        check_sizes(chain, len(program.inputs), len(program.outputs), program.entries)
-        return Function(program, chain, self._names)
+        found = self._derived.get(transforms)
+        if found is None:
+            program = self._program
+            chain = (*self._transforms, *transforms)
+            check_sizes(chain, len(program.inputs), len(program.outputs), program.entries)
+            made = Function(program, chain, self._names)
+            found = self._derived.setdefault(transforms, made)
+        return found
 
     # Reading
 
@@ -623,15 +655,6 @@ def _unshared(values: Sequence[Value], into: Sequence[np.ndarray | None]) -> lis
     ]
 
 
-def _extra_inputs(program: Program, transforms: Sequence[Transform]) -> tuple[str, ...]:
-    """Return the names of the cotangents and tangents that transformations add."""
-    if not any(isinstance(t, Pullback | Pushforward) for t in transforms):
-        return ()
-    variant = Variant((0,) * len(program.inputs))
-    graph, _ = compiler.build_graph(program, transforms, variant)
-    return tuple(str(node.payload) for node in graph.inputs[len(program.inputs) :])
-
-
 def _names(
     function: Function, wrt: str | Sequence[str] | None
 ) -> tuple[tuple[str, ...] | None, bool]:
@@ -806,35 +829,96 @@ def sparsity(f: Any) -> Any:
     return pattern(packing)
 
 
-def jvp(f: Function, primals: Sequence[Value], tangents: Sequence[Value]) -> Any:
+def jvp(
+    f: Function,
+    primals: Sequence[Value] | None = None,
+    tangents: Sequence[Value] | None = None,
+    *,
+    wrt: str | Sequence[str] | None = None,
+) -> Any:
     """Return the value of `f` and its derivative along `tangents`, as a pair.
+
+    Without primals, return the function of primals and tangents that computes the product of
+    the Jacobian with a vector alone. After the inputs of `f` it takes the tangents ``x_dot`` of
+    every x in `wrt`; `symgrad.packed` makes it a function of two arrays.
 
     Args:
         f: a compiled function.
         primals: the arguments of `f` in order.
-        tangents: one for each argument, broadcast to its shape.
+        tangents: one for each name in `wrt`, broadcast to its shape.
+        wrt: the inputs or steps that vary; None for all inputs.
+
+    Raises:
+        ArgumentError: `wrt` names something that the function lacks, or there are too few or
+            too many primals or tangents.
+
+    >>> import symgrad as sg
+    >>> f = sg.compile("u = x*y; v = x + y", outputs=["u", "v"])
+    >>> along = sg.jvp(f)
+    >>> along.inputs
+    ('x', 'y', 'x_dot', 'y_dot')
+    >>> sg.packed(along)([2.0, 3.0], [1.0, 0.0])
+    array([3., 1.])
     """
-    along = _function(f).transformed(Pushforward())
+    names, _ = _names(_function(f), wrt)
+    if primals is None and tangents is None:
+        return f.transformed(Pushforward(names, value=False))
+    varying = f.inputs if names is None else names
+    arguments = _paired("jvp", f, varying, primals, tangents)
+    return f.transformed(Pushforward(names))(*arguments)
+
+
+def _paired(
+    what: str, f: Function, varying: Sequence[str], primals: Any, tangents: Any
+) -> tuple[Value, ...]:
+    """Return primals and tangents as arguments, or say how many there must be."""
     try:
         sizes = len(primals), len(tangents)
     except TypeError:
         sizes = 0, 0
-    if sizes != (len(f.inputs), len(f.inputs)):
-        raise ArgumentError(
-            "jvp needs one primal and one tangent for each input, in two tuples: "
-            f"{listed(f.inputs)}"
-        )
-    return along(*primals, *tangents)
+    if sizes != (len(f.inputs), len(varying)):
+        each = f"one primal and one tangent for each input, in two tuples: {listed(f.inputs)}"
+        if varying != f.inputs:
+            each = (
+                f"two tuples, one primal for each input and one tangent for each of "
+                f"{listed(varying)}: the inputs are {listed(f.inputs)}"
+            )
+        raise ArgumentError(f"{what} needs {each}")
+    return (*primals, *tangents)
 
 
-def vjp(f: Function, *primals: Value) -> tuple[Any, Any]:
+def vjp(f: Function, *primals: Value, wrt: str | Sequence[str] | None = None) -> Any:
     """Return the value of `f` and a function that pulls cotangents back to the inputs.
 
     The second result takes one cotangent for each output, of its shape, and returns a tuple
-    with one array for each input.
+    with one array for each input, or for each name in `wrt`.
+
+    Without primals, return the function of primals and cotangents that computes the product
+    of a vector with the Jacobian alone. After the inputs of `f` it takes the cotangents
+    ``u_bar`` of every output u; `symgrad.packed` makes it a function of two arrays.
+
+    Args:
+        f: a compiled function.
+        *primals: the arguments of `f` in order.
+        wrt: the inputs or steps to differentiate by; None for all inputs.
+
+    Raises:
+        ArgumentError: `wrt` names something that the function lacks, or there are too few or
+            too many primals.
+
+    >>> import symgrad as sg
+    >>> f = sg.compile("u = x*y; v = x + y", outputs=["u", "v"])
+    >>> back = sg.vjp(f)
+    >>> back.inputs
+    ('x', 'y', 'u_bar', 'v_bar')
+    >>> sg.packed(back)([2.0, 3.0], [1.0, 0.0])
+    array([3., 2.])
     """
-    value = _function(f)(*primals)
-    back = f.transformed(Pullback(value=False))
+    names, single = _names(_function(f), wrt)
+    back = f.transformed(Pullback(names, single, value=False))
+    if not primals:
+        return back
+    value = f(*primals)
 
     def pull_back(*cotangents: Value) -> Any:
         """Return the cotangents of the inputs."""
@@ -843,15 +927,38 @@ def vjp(f: Function, *primals: Value) -> tuple[Any, Any]:
     return value, pull_back
 
 
-def hvp(f: Function, primals: Sequence[Value], tangents: Sequence[Value]) -> Any:
+def hvp(
+    f: Function,
+    primals: Sequence[Value] | None = None,
+    tangents: Sequence[Value] | None = None,
+    *,
+    wrt: str | Sequence[str] | None = None,
+) -> Any:
     """Return the product of the Hessian of the sum of `f` with a vector.
+
+    Without primals, return the function of primals and tangents that computes it. After the
+    inputs of `f` it takes the parts ``x_dot`` of the vector, for every x in `wrt`;
+    `symgrad.packed` makes it the ``hessp(x, p)`` of `scipy.optimize.minimize`.
 
     Args:
         f: a compiled function.
         primals: the arguments of `f` in order.
-        tangents: the vector, one part for each argument.
+        tangents: the vector, one part for each name in `wrt`.
+        wrt: the inputs or steps to differentiate by; None for all inputs.
 
     Returns:
-        A tuple with one array for each input.
+        A tuple with one array for each name in `wrt`, one array if that is a name.
+
+    Raises: as those of `jvp`.
+
+    >>> import symgrad as sg
+    >>> hessp = sg.packed(sg.hvp(sg.compile("f(x, y) = x**2*y")))
+    >>> hessp([2.0, 3.0], [1.0, 0.0])
+    array([6., 4.])
     """
-    return jvp(grad(f), primals, tangents)[1]
+    names, single = _names(_function(f), wrt)
+    product = f.transformed(Gradient(names, single), Pushforward(names, value=False))
+    if primals is None and tangents is None:
+        return product
+    varying = f.inputs if names is None else names
+    return product(*_paired("hvp", f, varying, primals, tangents))

@@ -44,7 +44,8 @@ def packed(f: Function, *arguments: str | Sequence[str]) -> Packed:
         f: a compiled function, also a derivative, dense or sparse.
         *arguments: what the new function takes, in order: the name of an input, or a list
             of names, for which it takes one array. Without any it takes one array for all
-            inputs.
+            inputs; a product with a vector, `jvp`, `vjp` or `hvp`, takes a second one for
+            the vector.
 
     Raises:
         ArgumentError: an input is missing, named twice or unknown.
@@ -64,7 +65,7 @@ def packed(f: Function, *arguments: str | Sequence[str]) -> Packed:
         )
     if any(varying(f.program)):
         raise ArgumentError("a packed function is of a formula without sum and mean")
-    return Packed(f, arguments or (f.inputs,))
+    return Packed(f, arguments or f.groups)
 
 
 class Packed:
@@ -201,9 +202,7 @@ class Packed:
     def _built(self) -> tuple[Graph, Packing]:
         """Return the Graph of the function at one point, kept until it is compiled."""
         if self._graph is None:
-            f = self._function
-            variant = Variant((0,) * len(f.program.inputs))
-            graph, packing = compiler.build_graph(f.program, f.transforms, variant)
+            graph, packing = self._function.at_point()
             self._graph = graph, _stacked(packing)
         return self._graph
 

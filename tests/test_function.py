@@ -14,8 +14,10 @@ import pytest
 import sympy as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from oracle import identical
 
 import symgrad as sg
+from symgrad import compiler
 from symgrad.errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 
 F = sg.compile("f(x, y, a) = a*x*x + y*y*y - x/y")
@@ -373,8 +375,46 @@ def test_products_of_vectors() -> None:
     np.testing.assert_allclose(product, sg.hessian(F)(1.5, 2.0, 3.0) @ [1.0, -1.0, 0.5])
     with pytest.raises(ArgumentError, match="one primal and one tangent"):
         sg.jvp(F, (1.0,), (1.0,))
+    with pytest.raises(ArgumentError, match="one tangent for each of x, a: the inputs are"):
+        sg.hvp(F, (1.0, 2.0, 3.0), (1.0,), wrt=["x", "a"])
     with pytest.raises(ShapeError, match="has shape"):
         back(np.ones(3))
+
+
+def test_products_by_some_names() -> None:
+    point = (1.5, 2.0, 3.0)
+    hessian = sg.hessian(F, wrt=["a", "x"])(*point)
+    product = sg.hvp(F, point, (1.0, -1.0), wrt=["a", "x"])
+    np.testing.assert_allclose(product, hessian @ [1.0, -1.0])
+    assert sg.hvp(F, point, (1.0,), wrt="x").shape == ()
+    jacobian = sg.jacobian(F, wrt=["a", "x"])(*point)
+    value, tangent = sg.jvp(F, point, (1.0, -1.0), wrt=["a", "x"])
+    np.testing.assert_allclose((value, tangent), (F(*point), jacobian @ [1.0, -1.0]))
+    _, back = sg.vjp(F, *point, wrt=["a", "x"])
+    np.testing.assert_allclose(back(2.0), 2 * jacobian)
+    assert back(2.0)[0].shape == ()
+
+
+def test_products_are_functions() -> None:
+    x, dx = np.linspace(1, 2, 4), np.linspace(0, 1, 4)
+    along, back, hessian = (product(F) for product in (sg.jvp, sg.vjp, sg.hvp))
+    assert along.inputs == hessian.inputs == (*F.inputs, *(f"{name}_dot" for name in F.inputs))
+    assert back.inputs[:-1] == F.inputs
+    arguments = (x, 2.0, 3.0), (dx, 1.0, 0.5)
+    assert identical(along(*arguments[0], *arguments[1]), sg.jvp(F, *arguments)[1])
+    for found, expected in (
+        (hessian(*arguments[0], *arguments[1]), sg.hvp(F, *arguments)),
+        (back(*arguments[0], dx), sg.vjp(F, *arguments[0])[1](dx)),
+    ):
+        assert all(map(identical, found, expected))
+
+
+def test_the_same_derivative_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    f = sg.compile("sin(x)*y**2")
+    first = sg.hvp(f, (1.0, 2.0), (1.0, 0.0))
+    monkeypatch.setattr(compiler, "build_graph", None)
+    assert sg.hvp(f, (1.0, 2.0), (1.0, 0.0)) == first
+    assert sg.grad(f) is sg.grad(f)
 
 
 def test_transformations_compose() -> None:

@@ -167,6 +167,131 @@ def test_a_packed_function_pickles_and_shows_itself() -> None:
     assert f.arguments == (("x", "y"), "a")
 
 
+# Products with vectors ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["trust-ncg", "trust-krylov", "Newton-CG"])
+def test_a_solver_takes_the_product_of_the_hessian(method: str) -> None:
+    n = 60
+    f = rosenbrock(n)
+    value, gradient, hessp = (sg.packed(g) for g in (f, sg.grad(f), sg.hvp(f)))
+    start = np.random.default_rng(6).uniform(0.5, 1.5, n)
+    found = scipy.optimize.minimize(
+        value, start, jac=gradient, hessp=hessp, method=method, tol=1e-7
+    )
+    assert found.success
+    assert found.nhev > 0
+    assert found.x == pytest.approx(np.ones(n), abs=1e-5)
+    reference = scipy.optimize.minimize(
+        scipy.optimize.rosen,
+        start,
+        jac=scipy.optimize.rosen_der,
+        hessp=scipy.optimize.rosen_hess_prod,
+        method=method,
+        tol=1e-7,
+    )
+    assert abs(found.nit - reference.nit) <= 2
+
+
+def test_the_product_of_the_hessian_is_what_scipy_knows() -> None:
+    n = 1000
+    rng = np.random.default_rng(7)
+    x, p = rng.uniform(-2, 2, (2, n))
+    hessp = sg.packed(sg.hvp(rosenbrock(n)))
+    expected = scipy.optimize.rosen_hess_prod(x, p)
+    assert hessp(x, p) == pytest.approx(expected, rel=1e-12, abs=1e-9)
+    out = np.empty(n)
+    assert hessp(x, p, out=out) is out
+    assert identical(out, hessp(x, p))
+
+
+def test_parameters_beside_the_variables(way: str) -> None:
+    f = sg.compile("a*(y - x**2)**2 + (b - x)**2", inputs=["a", "x", "y", "b"])
+    wrt = ["x", "y"]
+    hessp = sg.packed(sg.hvp(f, wrt=wrt), wrt, ["x_dot", "y_dot"], "a", "b")
+    gradient = sg.packed(sg.grad(f, wrt=wrt), wrt, "a", "b")
+    value = sg.packed(f, wrt, "a", "b")
+    found = scipy.optimize.minimize(
+        value, [-1.0, 2.0], args=(100.0, 2.0), jac=gradient, hessp=hessp, method="trust-ncg"
+    )
+    assert found.x == pytest.approx([2.0, 4.0], abs=1e-4)
+    x, p = np.array([0.5, 2.0]), np.array([3.0, -1.0])
+    hessian = sg.hessian(f, wrt=wrt)(100.0, *x, 2.0)
+    assert hessp(x, p, 100.0, 2.0) == pytest.approx(hessian @ p, rel=1e-14)
+
+
+def test_products_are_linear_operators(way: str) -> None:
+    f = brusselator(5)
+    along, back = (sg.packed(g) for g in (sg.jvp(f), sg.vjp(f)))
+    x = np.random.default_rng(8).uniform(0, 4, 11)
+    dense = sg.packed(sg.jacobian(f))(x)
+    operator = scipy.sparse.linalg.LinearOperator(
+        dense.shape, matvec=lambda v: along(x, v.ravel()), rmatvec=lambda u: back(x, u.ravel())
+    )
+    assert operator @ np.eye(11) == pytest.approx(dense, rel=1e-13, abs=1e-12)
+    assert operator.T @ np.eye(10) == pytest.approx(dense.T, rel=1e-13, abs=1e-12)
+    residual = np.arange(10.0)
+    step = scipy.sparse.linalg.lsmr(operator, residual, atol=1e-14, btol=1e-14, maxiter=500)[0]
+    assert step == pytest.approx(np.linalg.lstsq(dense, residual, rcond=None)[0], rel=1e-6)
+
+
+def test_least_squares_without_a_matrix() -> None:
+    times = np.linspace(0.0, 3.0, 25)
+    rows = {f"r{k}": f"a*exp(-b*{t}) - 2*exp(-{t})" for k, t in enumerate(times)}
+    f = sg.compile(rows, inputs=["a", "b"], outputs=list(rows))
+    along, back = sg.packed(sg.jvp(f)), sg.packed(sg.vjp(f))
+
+    def jacobian(x: np.ndarray) -> scipy.sparse.linalg.LinearOperator:
+        return scipy.sparse.linalg.LinearOperator(
+            (25, 2), matvec=lambda v: along(x, v.ravel()), rmatvec=lambda u: back(x, u.ravel())
+        )
+
+    found = scipy.optimize.least_squares(sg.packed(f), [1.0, 0.5], jac=jacobian)
+    assert found.x == pytest.approx([2.0, 1.0], rel=1e-6)
+
+
+def test_products_at_many_points(way: str) -> None:
+    f = sg.compile("u = x*y + exp(x); v = x/y; w = y", outputs=["u", "v", "w"])
+    rng = np.random.default_rng(9)
+    x, v, u = rng.uniform(1, 2, (4, 2)), rng.normal(size=(4, 2)), rng.normal(size=(4, 3))
+    dense = sg.packed(sg.jacobian(f))(x)
+    along, back = sg.packed(sg.jvp(f)), sg.packed(sg.vjp(f))
+    assert along(x, v) == pytest.approx(np.einsum("pij,pj->pi", dense, v), rel=1e-14)
+    assert back(x, u) == pytest.approx(np.einsum("pij,pi->pj", dense, u), rel=1e-14)
+    assert identical(along(x[0], v)[2], along(x[0], v[2]))
+
+
+def test_products_by_steps(way: str) -> None:
+    f = sg.compile("u = x*y; v = u**3; w = u*z", inputs=["x", "y", "z"], outputs=["v", "w"])
+    point = [2.0, 3.0, 5.0]
+    wrt = ["u", "z"]
+    dense = np.array(sg.jacobian(f, wrt=wrt)(*point))
+    assert sg.packed(sg.jvp(f, wrt=wrt))(point, [1.0, -2.0]) == pytest.approx(dense @ [1, -2])
+    assert sg.packed(sg.vjp(f, wrt=wrt))(point, [1.0, -2.0]) == pytest.approx([1, -2] @ dense)
+    sum_of_both = sg.compile("u = x*y; s = u**3 + u*z", inputs=["x", "y", "z"])
+    hessian = sg.hessian(sum_of_both, wrt=wrt)(*point)
+    assert sg.packed(sg.hvp(sum_of_both, wrt=wrt))(point, [1.0, -2.0]) == pytest.approx(
+        hessian @ [1, -2]
+    )
+
+
+def test_names_that_vectors_would_have_are_left_alone() -> None:
+    f = sg.compile("x_dot**2*x**3", inputs=["x", "x_dot"])
+    product = sg.hvp(f)
+    assert product.inputs == ("x", "x_dot", "x_dot_", "x_dot_dot")
+    assert sg.packed(product).arguments == (("x", "x_dot"), ("x_dot_", "x_dot_dot"))
+    x, v = np.array([2.0, 3.0]), np.array([1.0, -1.0])
+    assert sg.packed(product)(x, v) == pytest.approx(sg.hessian(f)(*x) @ v)
+
+
+def test_a_product_pickles() -> None:
+    hessp = sg.packed(sg.hvp(rosenbrock(4)))
+    again = pickle.loads(pickle.dumps(hessp))
+    x, p = np.arange(4.0), np.ones(4)
+    assert again.arguments == hessp.arguments
+    assert identical(again(x, p), hessp(x, p))
+
+
 # Sparse ------------------------------------------------------------------------------
 
 
@@ -326,6 +451,24 @@ def test_arrays_that_do_not_fit(way: str) -> None:
         f(np.ones((3, 2)), 1.0, out=np.ones(4))
     with pytest.raises(sg.ShapeError, match="one array or one sparse matrix"):
         sg.packed(sg.value_and_grad(sg.compile("x*y")))([1.0, 2.0], out=np.ones(2))
+
+
+def test_products_that_do_not_fit() -> None:
+    f = sg.compile("f(alpha, beta_) = alpha*beta_**2")
+    for product in (sg.jvp, sg.vjp, sg.hvp):
+        with pytest.raises(sg.ArgumentError, match="did you mean 'alpha'"):
+            product(f, wrt="alhpa")
+        with pytest.raises(sg.ArgumentError, match="expected a function made by"):
+            product(np.sin)
+    hessp = sg.packed(sg.hvp(f))
+    with pytest.raises(sg.ArgumentError, match="1 arguments given, and 2 expected"):
+        hessp([1.0, 2.0])
+    with pytest.raises(sg.ShapeError, match=r"number 2 has shape \(3,\), expected \(\.\.\., 2"):
+        hessp([1.0, 2.0], [1.0, 2.0, 3.0])
+    with pytest.raises(sg.ArgumentError, match="no argument has the inputs alpha_dot"):
+        sg.packed(sg.hvp(f), ["alpha", "beta_"], "beta__dot")
+    with pytest.raises(sg.ArgumentError, match="did you mean 'alpha_dot'"):
+        sg.packed(sg.hvp(f), ["alpha", "beta_"], ["alhpa_dot", "beta__dot"])
 
 
 def test_sparse_mistakes() -> None:

@@ -7,7 +7,7 @@ one takes a Graph with the packing of its results and gives the same for the der
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -111,14 +111,12 @@ class Pullback:
         b = graph.builder
         wrt = self.wrt or _input_names(graph)
         seeds = []
-        cotangents: list[Node] = []
         alike = dict(graph.alike)
-        for output in graph.outputs:
-            name = _unused(f"{output.name}_bar", graph, cotangents)
-            cotangent = b.input(name, output.node.axes)
-            cotangents.append(cotangent)
+        names = _names((f"{output.name}_bar" for output in graph.outputs), graph)
+        for output, name in zip(graph.outputs, names, strict=True):
+            seeds.append((output.node, b.input(name, output.node.axes)))
             alike[name] = output.like
-            seeds.append((output.node, cotangent))
+        cotangents = (cotangent for _, cotangent in seeds)
         wider = replace(graph, inputs=(*graph.inputs, *cotangents), alike=alike)
         return _reverse(wider, packing, seeds, wrt, self.single, self.value)
 
@@ -127,10 +125,13 @@ class Pullback:
 class Pushforward:
     """The Jacobian-vector product; the tangents of `wrt` are further inputs.
 
-    The result is a pair of the outputs and their tangents.
+    Attributes:
+        wrt: inputs and steps that vary; None for all inputs.
+        value: the outputs come too, before their tangents.
     """
 
     wrt: tuple[str, ...] | None = None
+    value: bool = True
 
     def apply(self, graph: Graph, packing: Packing) -> tuple[Graph, Packing]:
         """Return the Graph with one tangent input for each input in `wrt`."""
@@ -138,8 +139,8 @@ class Pushforward:
         targets = _targets(graph, self.wrt)
         seeds: dict[Node, Node] = {}
         alike = dict(graph.alike)
-        for target, like in zip(targets, graph.like(targets), strict=True):
-            name = _unused(f"{target.payload}_dot", graph, list(seeds.values()))
+        names = _names((f"{target.payload}_dot" for target in targets), graph)
+        for target, like, name in zip(targets, graph.like(targets), names, strict=True):
             alike[name] = like
             seeds[target] = b.input(name, target.axes)
         found = tangents(b, seeds, [output.node for output in graph.outputs])
@@ -148,10 +149,10 @@ class Pushforward:
             for output, tangent in zip(graph.outputs, found, strict=True)
         )
         inputs = (*graph.inputs, *seeds.values())
-        shifted = _shifted(packing, len(graph.outputs))
-        outputs = _distinct((*graph.outputs, *dots))
+        kept = graph.outputs if self.value else ()
+        outputs = _distinct((*kept, *dots))
         wider = replace(graph, inputs=inputs, outputs=outputs, alike=alike)
-        return wider, (packing, shifted)
+        return wider, (packing, _shifted(packing, len(kept))) if self.value else packing
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +259,7 @@ def check_sizes(
             inputs += outputs if isinstance(transform, Pullback) else 0
             outputs = width + (outputs if transform.value else 0)
         elif isinstance(transform, Pushforward):
-            inputs, outputs = inputs + width, 2 * outputs
+            inputs, outputs = inputs + width, outputs * (2 if transform.value else 1)
         else:
             sparse = transform.sparse is not None
             second = isinstance(transform, Hessian)
@@ -278,25 +279,26 @@ def _input_names(graph: Graph) -> tuple[str, ...]:
     return tuple(str(node.payload) for node in graph.inputs)
 
 
-def _unused(wish: str, graph: Graph, more: Sequence[Node]) -> str:
-    """Return a name that no input and no step has."""
-    taken = {node.payload for node in (*graph.inputs, *graph.steps, *more)}
-    while wish in taken:
-        wish += "_"
-    return wish
+def _names(wishes: Iterable[str], graph: Graph | None = None) -> Iterator[str]:
+    """Yield names of their own, also beside the inputs and steps of a Graph.
 
-
-def _distinct(outputs: Sequence[Output]) -> tuple[Output, ...]:
-    """Return outputs with names of their own: the second x_bar becomes x_bar_."""
-    taken: set[str] = set()
-    found: list[Output] = []
-    for output in outputs:
-        name = output.name
+    >>> list(_names(["x_bar", "y_bar", "x_bar"]))
+    ['x_bar', 'y_bar', 'x_bar_']
+    """
+    taken = {str(node.payload) for node in (*graph.inputs, *graph.steps)} if graph else set()
+    for name in wishes:
         while name in taken:
             name += "_"
         taken.add(name)
-        found.append(output._replace(name=name))
-    return tuple(found)
+        yield name
+
+
+def _distinct(outputs: Sequence[Output]) -> tuple[Output, ...]:
+    """Return outputs with names of their own."""
+    names = _names(output.name for output in outputs)
+    return tuple(
+        output._replace(name=name) for output, name in zip(outputs, names, strict=True)
+    )
 
 
 def _targets(graph: Graph, wrt: Sequence[str] | None) -> list[Node]:
