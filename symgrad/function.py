@@ -35,7 +35,7 @@ from .packing import destinations, is_plain, pack
 from .runtime import arrays
 from .runtime.kernel import Kernel
 from .shortcuts import Shortcut, collector, no_shortcut, shortcut
-from .sparse import pattern, sparse_format
+from .sparse import check_point, pattern, sparse_format
 
 __all__ = [
     "Function",
@@ -89,6 +89,7 @@ class Function:
         """Wrap a Program and the transformations to apply to it."""
         self._program = program
         self._transforms = transforms
+        self._is_sparse = any(getattr(transform, "sparse", None) for transform in transforms)
         self._at_point: tuple[Graph, Packing] | None = None
         self._extra = self._parts_of_vectors()
         self._inputs = program.inputs + self._extra
@@ -115,6 +116,11 @@ class Function:
     def inputs(self) -> tuple[str, ...]:
         """Names of the arguments in order."""
         return self._inputs
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the result is a sparse matrix, which is taken at one point."""
+        return self._is_sparse
 
     @property
     def groups(self) -> tuple[tuple[str, ...], ...]:
@@ -300,6 +306,8 @@ class Function:
         values = [arrays.operand(v, n) for v, n in zip(args, names, strict=True)]
         layout = arrays.layout(values[:own], names[:own])
         dtype = str(arrays.result_dtype(args))
+        if self._is_sparse:
+            check_point(layout.shape)
         everywhere = (1 << len(layout.extents)) - 1
         variant = Variant(layout.axes, everywhere, dtype)
         if self._extra:

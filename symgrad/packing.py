@@ -35,16 +35,9 @@ def pack(packing: Packing, outputs: Sequence[Value]) -> Any:
         stacked = np.stack(parts, axis=-1) if size else np.empty(0)
         return stacked.reshape((*stacked.shape[:-1], *shape))
     if isinstance(packing, Sparse):
-        return matrix(packing, _entries(packing, outputs))
+        stop = packing.start + packing.indices.size
+        return matrix(packing, np.array(outputs[packing.start : stop]))
     return tuple(pack(part, outputs) for part in packing)
-
-
-def _entries(packing: Sparse, outputs: Sequence[Value]) -> np.ndarray:
-    """Return the entries of a sparse matrix, which is taken at one point."""
-    entries = np.array(outputs[packing.start : packing.start + packing.indices.size])
-    if entries.ndim > 1:
-        raise ShapeError("a sparse matrix is taken at one point: pass numbers, not arrays")
-    return entries
 
 
 def pack_numbers(packing: Packing, outputs: Sequence[float], dtype: np.dtype) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from .calculus.transform import Format, Sparse
 from .errors import ArgumentError, DTypeError, MissingDependencyError, ShapeError
 
-__all__ = ["checked", "matrix", "pattern", "sparse_format"]
+__all__ = ["check_point", "checked", "matrix", "pattern", "sparse_format"]
 
 _FORMATS: tuple[Format, ...] = get_args(Format)
 
@@ -42,6 +42,19 @@ def _scipy_sparse() -> Any:
             "sparse derivatives need SciPy: install it with pip install scipy"
         ) from None
     return scipy.sparse
+
+
+def check_point(points: tuple[int, ...]) -> None:
+    """Refuse arrays of points for a sparse matrix, which has two axes and no more.
+
+    Raises:
+        ShapeError: there is an axis of points.
+    """
+    if points:
+        raise ShapeError(
+            f"a sparse matrix is taken at one point, and the arguments have points of shape "
+            f"{points}: call it for each, or take it with sparse=False"
+        )
 
 
 def matrix(packing: Sparse, data: np.ndarray) -> Any:

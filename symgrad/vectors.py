@@ -24,7 +24,7 @@ from .graph.count import operations
 from .graph.lower import varying
 from .graph.node import Graph
 from .runtime import arrays
-from .sparse import checked, matrix
+from .sparse import check_point, checked, matrix
 
 __all__ = ["Packed", "packed"]
 
@@ -149,11 +149,13 @@ class Packed:
             DTypeError: an argument does not consist of real numbers.
         """
         inputs, points = self._table(args)
+        if self._function.is_sparse:
+            check_point(points)
         rows, packing = self._rows or self._compiled()
         if out is None:
             return _unpacked(packing, rows(inputs, None), points)
         if isinstance(packing, Sparse):
-            checked(packing, out).data[...] = _entries(packing, rows(inputs, None), points)
+            checked(packing, out).data[...] = _entries(packing, rows(inputs, None))
             return out
         if not isinstance(packing, Block):
             raise ShapeError("out= is for a result that is one array or one sparse matrix")
@@ -252,15 +254,13 @@ def _stacked(packing: Packing) -> Packing:
 def _unpacked(packing: Packing, rows: np.ndarray, points: tuple[int, ...]) -> Any:
     """Hand rows of outputs to the caller as the packing says."""
     if isinstance(packing, Sparse):
-        return matrix(packing, _entries(packing, rows, points))
+        return matrix(packing, _entries(packing, rows))
     if isinstance(packing, Block):
         part = rows[:, packing.start : packing.start + math.prod(packing.shape)]
         return part.reshape((*points, *packing.shape))[()]
     return tuple(_unpacked(part, rows, points) for part in packing)
 
 
-def _entries(packing: Sparse, rows: np.ndarray, points: tuple[int, ...]) -> np.ndarray:
+def _entries(packing: Sparse, rows: np.ndarray) -> np.ndarray:
     """Return the entries of a sparse matrix, which is taken at one point."""
-    if points:
-        raise ShapeError(f"a sparse matrix is taken at one point, and not at {points}")
     return rows[0, packing.start : packing.start + packing.indices.size]

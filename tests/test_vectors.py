@@ -476,10 +476,14 @@ def test_sparse_mistakes() -> None:
     with pytest.raises(sg.ArgumentError, match="of one output, and this function has 2"):
         sg.hessian(several, sparse=True)
     jacobian = sg.jacobian(several, sparse=True)
-    with pytest.raises(sg.ShapeError, match="at one point"):
+    one_point = r"at one point, .* of shape \({}\): .* sparse=False"
+    with pytest.raises(sg.ShapeError, match=one_point.format("2,")):
         jacobian([1.0, 2.0], 3.0)
-    with pytest.raises(sg.ShapeError, match="at one point"):
-        sg.packed(jacobian)(np.ones((4, 2)))
+    with pytest.raises(sg.ShapeError, match=one_point.format("1,")):
+        jacobian.bind(1.0, np.ones(1))
+    with pytest.raises(sg.ShapeError, match=one_point.format("4, 5")):
+        sg.packed(jacobian)(np.ones((4, 5, 2)))
+    assert jacobian.kernels == []
     with pytest.raises(sg.ArgumentError, match="sparse=True comes last"):
         sg.jacobian(jacobian)(1.0, 2.0)
     for dense in (sg.jacobian(several), sg.packed(several), several, np.sin):
