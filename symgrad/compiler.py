@@ -40,7 +40,7 @@ from .codegen.tape import assemble, has_tape
 from .errors import ArgumentError, UnsupportedError
 from .graph.count import operations
 from .graph.factor import factor_sums, share_reciprocals
-from .graph.lower import lower
+from .graph.lower import check_kernels, lower
 from .graph.node import Graph
 from .graph.stability import stabilize
 from .language.program import Program
@@ -96,6 +96,9 @@ def build_graph(
 
     Stable forms are looked for before and after the transformations, unless `stable` says
     no, or the Program does and `stable` is None.
+
+    Raises:
+        FormulaError: a derivative has a function of an order that no kernel knows.
     """
     if stable is None:
         stable = program.stable
@@ -108,6 +111,7 @@ def build_graph(
     for transform in transforms:
         progress.stage("differentiating", graph.builder)
         graph, packing = transform.apply(graph, packing)
+    check_kernels(program, graph)
     progress.stage("simplifying", graph.builder)
     if stable and transforms:
         graph = stabilize(graph)

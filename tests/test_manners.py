@@ -11,11 +11,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import symgrad as sg
 from symgrad import Limits
+from symgrad.calculus import reference
 from symgrad.errors import ArgumentError, FormulaError, LimitError
+from symgrad.language.functions import ORDERS, WITH_ORDERS
 
 pty = pytest.importorskip("pty")
 
@@ -86,6 +89,8 @@ def test_limits_are_sizes(size) -> None:
         ("polygamma(nan, y)", 1),
         ("n = 2; polygamma(n, y)", 8),
         ("sinc_derivative(x, y)", 1),
+        ("y + polygamma(21, y)", 5),
+        ("sinc_derivative(3*7, y)", 1),
     ],
 )
 def test_an_order_that_is_no_number_is_shown_at_once(text: str, column: int) -> None:
@@ -93,6 +98,49 @@ def test_an_order_that_is_no_number_is_shown_at_once(text: str, column: int) -> 
         sg.compile(text)
     assert caught.value.column == column
     assert sg.compile("polygamma(1 + 1, x)").inputs == ("x",)
+
+
+@pytest.mark.parametrize("backend", ["jit", "interpreter"])
+@pytest.mark.parametrize(
+    ("text", "column"), [("1/y + polygamma(20, 2*x)", 7), ("y*sinc_derivative(20, x)", 3)]
+)
+def test_a_derivative_of_too_high_an_order_is_shown(
+    text: str, column: int, backend: str
+) -> None:
+    f = sg.compile(text, backend=backend)
+    assert np.isfinite(f(x=1.0, y=2.0))
+    exact = reference.derivative(f.program, {"x": 1.0, "y": 2.0}, "y")
+    assert sg.grad(f, wrt="y")(x=1.0, y=2.0) == pytest.approx(float(exact), rel=1e-13)
+    packed = sg.packed(sg.jacobian(f, wrt=["x"], sparse=True))
+    for call in (
+        lambda: sg.grad(f)(x=1.0, y=2.0),
+        lambda: sg.hessian(f)(x=np.ones(2), y=2.0),
+        lambda: packed([1.0, 2.0]),
+        lambda: sg.hvp(f),
+        f.cost,
+    ):
+        with pytest.raises(
+            FormulaError, match=r"of order 2\d, and kernels know .* 20"
+        ) as caught:
+            call()
+        assert caught.value.column == column
+    # What is only read may have any order.
+    assert "(21, " in str(f.derivative("x"))
+
+
+def test_functions_whose_derivatives_have_orders() -> None:
+    assert {"gamma", "lgamma", "digamma", "sinc", *ORDERS} <= WITH_ORDERS
+    assert {"sin", "besselj0", "erf", "where"}.isdisjoint(WITH_ORDERS)
+
+
+@pytest.mark.parametrize(("name", "most"), [("lgamma", 21), ("digamma", 20), ("sinc", 20)])
+def test_derivatives_up_to_the_highest_order(name: str, most: int) -> None:
+    derivative = sg.compile(f"{name}(x)", backend="interpreter")
+    for _ in range(most):
+        derivative = sg.grad(derivative, wrt="x")
+    assert np.isfinite(derivative(1.5))
+    with pytest.raises(FormulaError, match="of order 21"):
+        sg.grad(derivative)(1.5)
 
 
 @pytest.mark.parametrize(

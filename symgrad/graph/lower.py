@@ -11,20 +11,27 @@ from functools import cache
 from typing import overload
 
 from ..errors import FormulaError
-from ..language.functions import REDUCTIONS
+from ..language.functions import ORDERS, REDUCTIONS, WITH_ORDERS
 from ..language.program import Instruction, Number, Program
 from .algebra import exact
 from .node import Builder, Graph, Node, Output
 from .reductions import COMPOSED
 
-__all__ = ["Template", "check_orders", "lower", "symbolic", "template", "varying"]
+__all__ = [
+    "Template",
+    "check_kernels",
+    "check_orders",
+    "lower",
+    "symbolic",
+    "template",
+    "varying",
+]
 
 #: A formula that is applied over and over: nodes for its inputs give one for its value.
 Template = Callable[[Builder, Sequence[Node]], Node]
 
-_ORDERED = frozenset({"polygamma", "sinc_derivative"})
 #: Operations that are not applied just as they are.
-_SPECIAL = REDUCTIONS | _ORDERED | {"input", "number", "constant", "step", "clip"}
+_SPECIAL = REDUCTIONS | ORDERS.keys() | {"input", "number", "constant", "step", "clip"}
 
 
 def lower(
@@ -211,7 +218,8 @@ def _translate(
 ) -> list[Node]:
     """Return the node of every instruction.
 
-    With `statements`, new nodes remember the statement and the characters they come from.
+    With `statements`, those of the user, new nodes remember the statement and the characters
+    they come from, and orders are checked.
     """
     nodes: list[Node] = []
     number = [] if statements is None else statements.numbers()
@@ -240,7 +248,8 @@ def _translate(
         elif op == "clip":
             node = apply("min", apply("max", operands[0], operands[1]), operands[2])
         else:
-            _check_order(program, code, operands[0])
+            if number:
+                _check_order(program, code, operands[0])
             node = apply(op, *operands)
         nodes.append(node)
     if number:
@@ -249,22 +258,43 @@ def _translate(
 
 
 def check_orders(program: Program) -> None:
-    """Refuse a Program with a function whose order is not a number.
+    """Refuse a Program with a function whose order is not a number that kernels know.
 
     Raises:
         FormulaError: there is one, at the place that the error shows.
     """
-    if any(code.op in _ORDERED for code in program.instructions):
+    if any(code.op in ORDERS for code in program.instructions):
         # Only the identities of the Graph tell whether an expression is a number.
         lower(program)
 
 
 def _check_order(program: Program, code: Instruction, order: Node) -> None:
-    value = exact(order)
-    if value is None or value < 0 or value.denominator != 1:
+    value, most = exact(order), ORDERS[code.op]
+    if value is None or not 0 <= value <= most or value.denominator != 1:
         raise FormulaError(
-            f"the order of {code.op} must be a number 0, 1, 2, ...",
+            f"the order of {code.op} must be a number 0, 1, 2, ..., {most}",
             text=program.text,
             span=code.span,
             hint=f"write {code.op}(1, x), for example",
         )
+
+
+def check_kernels(program: Program, graph: Graph) -> None:
+    """Refuse the Graph of a derivative in which an order is higher than kernels know.
+
+    Raises:
+        FormulaError: there is one, at the place in the Program that it comes from.
+    """
+    if WITH_ORDERS.isdisjoint(code.op for code in program.instructions):
+        return
+    for node in graph.nodes():
+        if node.op not in ORDERS:
+            continue
+        order, most = exact(node.operands[0]), ORDERS[node.op]
+        if order is not None and order > most:
+            raise FormulaError(
+                f"this derivative has {node.op} of order {order}, and kernels know orders up "
+                f"to {most}",
+                text=program.text,
+                span=node.span,
+            )

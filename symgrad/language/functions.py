@@ -18,7 +18,9 @@ from typing import Any
 __all__ = [
     "FUNCTIONS",
     "NAMES",
+    "ORDERS",
     "REDUCTIONS",
+    "WITH_ORDERS",
     "Function",
     "Partials",
     "call_names",
@@ -52,6 +54,8 @@ class Function:
         callable: False for operators that cannot be called by name in a formula.
         boolean: True if the result is a truth value.
         reduction: True if the result is one number for all points of the operands.
+        orders: the largest order that the kernel knows, where the first operand is an order,
+            a whole number that belongs to the formula.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Function:
     callable: bool = True
     boolean: bool = False
     reduction: bool = False
+    orders: int | None = None
 
 
 def _unary(name: str, sympy: str | None = None, **columns: Any) -> Function:
@@ -457,7 +462,8 @@ _ROWS: tuple[Function, ...] = (
         sympy="polygamma",
         partials=(_FLAT, "polygamma(x + 1, y)"),
         why="the order is a whole number and has no derivative",
-        domain="order a number 0, 1, 2, ...; y not in {0, -1, -2, ...}",
+        domain="order a number 0, 1, 2, ..., 20; y not in {0, -1, -2, ...}",
+        orders=20,
     ),
     _defined(
         "besselj0",
@@ -544,7 +550,8 @@ _ROWS: tuple[Function, ...] = (
         kernel="sinc_derivative",
         partials=(_FLAT, "sinc_derivative(x + 1, y)"),
         why="the order is a whole number and has no derivative",
-        domain="order a number 0, 1, 2, ...",
+        domain="order a number 0, 1, 2, ..., 20",
+        orders=20,
     ),
 )
 
@@ -558,6 +565,30 @@ NAMES: Mapping[str, str] = MappingProxyType(
 
 #: Canonical names of the reductions over all points.
 REDUCTIONS = frozenset(row.name for row in _ROWS if row.reduction)
+
+#: The largest order of every function whose first operand is an order.
+ORDERS: Mapping[str, int] = MappingProxyType(
+    {row.name: row.orders for row in _ROWS if row.orders is not None}
+)
+
+
+def _with_orders() -> frozenset[str]:
+    """Return the functions that have an order themselves or in a derivative of any order."""
+    found = set(ORDERS)
+    while True:
+        more = {
+            row.name
+            for row in _ROWS
+            if isinstance(row.partials, tuple)
+            and any(f"{name}(" in formula for name in found for formula in row.partials)
+        }
+        if more <= found:
+            return frozenset(found)
+        found |= more
+
+
+#: Names of the functions that have an order themselves or in a derivative of any order.
+WITH_ORDERS = _with_orders()
 
 #: What a function of several operands means when it is called with one.
 _ALONE = MappingProxyType({"max": "amax", "min": "amin"})

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ArgumentError, DTypeError, UnsupportedError
-from ..language.functions import FUNCTIONS, NAMES, REDUCTIONS, called
+from ..language.functions import FUNCTIONS, NAMES, ORDERS, REDUCTIONS, called
 from ..runtime import arrays
 from .record import Code, forward
 from .tensor import Tensor, apply, operand, reduced
@@ -24,8 +24,6 @@ e = math.e
 inf = math.inf
 nan = math.nan
 
-#: Functions whose first operand is a whole number that belongs to the formula.
-_ORDERED = frozenset({"polygamma", "sinc_derivative"})
 #: Reductions that NumPy divides by the number of elements and PyTorch by one less.
 _AMBIGUOUS = frozenset({"var", "std"})
 
@@ -41,8 +39,8 @@ def apply_function(name: str, operands: tuple[Any, ...]) -> Any:
         count = str(least) if least == most else f"at least {least}"
         raise ArgumentError(f"{name}() takes {count} arguments and got {len(operands)}")
     literals: tuple[str, ...] = ()
-    if op in _ORDERED:
-        literals, operands = (_order(name, operands[0]),), operands[1:]
+    if op in ORDERS:
+        literals, operands = (_order(op, operands[0]),), operands[1:]
     if not any(isinstance(value, Tensor) for value in operands):
         return _compute(op, literals, operands)
     if op in _AMBIGUOUS:
@@ -68,9 +66,10 @@ def _recorded(value: Any) -> Any:
     return operand(arrays.operand(value, "x")) if found is NotImplemented else found
 
 
-def _order(name: str, value: Any) -> str:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise DTypeError(f"the order of {name} must be a number 0, 1, 2, ...")
+def _order(op: str, value: Any) -> str:
+    most = ORDERS[op]
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise DTypeError(f"the order of {op} must be a number 0, 1, 2, ..., {most}")
     return str(value)
 
 

@@ -119,6 +119,8 @@ def test_wrong_use_is_refused():
         sg.sin(tensor(1.0), 2.0)
     with pytest.raises(TypeError, match="order of polygamma"):
         sg.polygamma(1.5, tensor(1.0))
+    with pytest.raises(TypeError, match=r"order of polygamma must be a number .* 20"):
+        sg.polygamma(21, 1.0)
     with pytest.raises(TypeError, match="not real numbers"):
         sg.sin(1j)
     with pytest.raises(TypeError):
