@@ -225,13 +225,19 @@ def _golden(
 
 
 def compile_kernel(
-    program: Program, transforms: Sequence[Transform], variant: Variant
+    program: Program,
+    transforms: Sequence[Transform],
+    variant: Variant,
+    built: tuple[Graph, Packing] | None = None,
 ) -> tuple[Kernel, Packing]:
-    """Return the compiled kernel of a Program and how its outputs are packed."""
+    """Return the compiled kernel of a Program and how its outputs are packed.
+
+    What `build_graph` returns for these arguments is given as `built` by who has it.
+    """
     name = kernel_name(transforms)
     with progress.shown("building"):
         with garbage.paused():
-            graph, packing = build_graph(program, transforms, variant)
+            graph, packing = built or build_graph(program, transforms, variant)
             interpreter = _interpreter(program, graph, name, variant)
         source, function, pointwise = (
             _compiled(program, graph, name, variant)

@@ -90,6 +90,7 @@ class Function:
         self._program = program
         self._transforms = transforms
         self._is_sparse = any(getattr(transform, "sparse", None) for transform in transforms)
+        self._numbers = Variant((0,) * len(program.inputs))
         self._at_point: tuple[Graph, Packing] | None = None
         self._extra = self._parts_of_vectors()
         self._inputs = program.inputs + self._extra
@@ -339,7 +340,11 @@ class Function:
             with self._lock:
                 found = self._compiled.get(variant)
                 if found is None:
-                    made = compiler.compile_kernel(self._program, self._transforms, variant)
+                    built = self.at_point() if variant == self._numbers else None
+                    self._at_point = None
+                    made = compiler.compile_kernel(
+                        self._program, self._transforms, variant, built
+                    )
                     found = self._compiled[variant] = _Compiled(*made)
                     if made[0].name not in self._names:
                         self._names.append(made[0].name)
@@ -352,13 +357,12 @@ class Function:
     def at_point(self) -> tuple[Graph, Packing]:
         """Return the Graph for numbers, and how its outputs are packed.
 
-        One that was built for the names of the inputs is handed on and not kept.
+        One that was built for the names of the inputs is handed on once and not kept.
         """
         built, self._at_point = self._at_point, None
         if built is None:
-            variant = Variant((0,) * len(self._program.inputs))
             with progress.shown("building"), garbage.paused():
-                built = compiler.build_graph(self._program, self._transforms, variant)
+                built = compiler.build_graph(self._program, self._transforms, self._numbers)
         return built
 
     def _parts_of_vectors(self) -> tuple[str, ...]:
@@ -514,11 +518,10 @@ class Function:
         >>> sg.compile("z = y*log(x) + sin(y)").cost()
         {'forward': 4, 'gradient': 7}
         """
-        variant = Variant((0,) * len(self._program.inputs))
         counts = {}
         for name, more in (("forward", ()), ("gradient", (Gradient(value=True),))):
             transforms = (*self._transforms, *more)
-            graph, _ = compiler.build_graph(self._program, transforms, variant)
+            graph, _ = compiler.build_graph(self._program, transforms, self._numbers)
             counts[name] = operations(graph)
         return counts
 
