@@ -163,7 +163,7 @@ def _support(b: Builder, node: Node, reach: int = _REACH) -> tuple[Node, ...]:
     if op in ("max", "min") and len(operands) == 2:
         for one, other in (operands, operands[::-1]):
             if exact(other) == 0:
-                return (b.apply("ge" if op == "max" else "le", one, other),)
+                return (b.apply("gt" if op == "max" else "lt", one, other),)
     if not reach:
         return ()
     if op == "div":

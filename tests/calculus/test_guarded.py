@@ -154,6 +154,22 @@ def test_two_inputs_of_a_selection() -> None:
     check(f, [(2.0, 1.0), (1.0, 2.5), (-3.0, 4.0)])
 
 
+@pytest.mark.parametrize(
+    "text", ["sqrt(x*max(y, 0))", "cbrt(x*min(0, -y))", "(x*relu(y))**1.5"]
+)
+@pytest.mark.parametrize("at", [0.0, -0.0, -2.0, nan])
+def test_a_root_of_nothing_is_flat(text: str, at: float) -> None:
+    f = sg.compile(text, inputs=["x", "y"])
+    flat = nan if at != at else 0.0
+    assert same(float(sg.grad(f, wrt="x")(3.0, at)), flat)
+    second, third = sg.hessian(f)(3.0, at), sg.jacobian(sg.hessian(f))(3.0, at)
+    assert same(second[0, 0], flat)
+    assert same(third[0, 0, 0], flat)
+    if at < 0:
+        assert not second.any()
+        assert not third.any()
+
+
 @pytest.mark.parametrize("other", [inf, nan, -inf, 1e308])
 def test_an_infinite_or_unknown_value_on_the_other_branch(other: float) -> None:
     f = sg.compile("where(c > 0, x**2, x*y*exp(y) + log(y))", inputs=["c", "x", "y"])
