@@ -926,10 +926,11 @@ def vjp(f: Function, *primals: Value, wrt: str | Sequence[str] | None = None) ->
     array([3., 2.])
     """
     names, single = _names(_function(f), wrt)
-    back = f.transformed(Pullback(names, single, value=False))
+    pullback = Pullback(names, single, value=False)
     if not primals:
-        return back
+        return f.transformed(pullback)
     value = f(*primals)
+    back = f.transformed(pullback)
 
     def pull_back(*cotangents: Value) -> Any:
         """Return the cotangents of the inputs."""
@@ -968,8 +969,9 @@ def hvp(
     array([6., 4.])
     """
     names, single = _names(_function(f), wrt)
-    product = f.transformed(Gradient(names, single), Pushforward(names, value=False))
+    product = Gradient(names, single), Pushforward(names, value=False)
     if primals is None and tangents is None:
-        return product
+        return f.transformed(*product)
     varying = f.inputs if names is None else names
-    return product(*_paired("hvp", f, varying, primals, tangents))
+    arguments = _paired("hvp", f, varying, primals, tangents)
+    return f.transformed(*product)(*arguments)
