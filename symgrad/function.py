@@ -233,7 +233,10 @@ class Function:
         outputs = kernel.run(_unshared(values, into or ()), layout, into)
         results = pack(packing, outputs)
         # What had to be converted must be converted again when it has changed.
-        as_given = all(v is g or type(v) is float for v, g in zip(values, given, strict=True))
+        as_given = all(
+            v is g or type(v) is float or isinstance(g, np.generic)
+            for v, g in zip(values, given, strict=True)
+        )
         launch = kernel.bound(values, layout, outputs) if as_given else None
         if launch is None:
             arrays_of = [o if isinstance(o, np.ndarray) else None for o in outputs]

@@ -13,7 +13,9 @@ of two numbers it is, but for integers that are too large for a double::
         if not (type(x0) is kind0 and type(x1) is kind1):
             return NotImplemented
         (z0, z1, z2) = function(x0, x1)
-        return (number(z0), (number(z1), number(z2)))
+        return (one*z0, (one*z1, one*z2))
+
+`one` is the 1 of NumPy's type: a product makes a number of it sooner than a call of the type.
 """
 
 from __future__ import annotations
@@ -72,10 +74,10 @@ def shortcut(kernel: Kernel, packing: Packing, kinds: Sequence[type]) -> Shortcu
         "dtype": kernel_type,
         "empty": np.empty,
         "flat": _flat,
-        "function": kernel.function,
+        "function": kernel.entry,
         "launch": kernel.launch,
         "ndarray": np.ndarray,
-        "number": kernel_type.type,
+        "one": kernel_type.type(1),
         "pack": pack,
         "owned": _OWNED,
         "packing": packing,
@@ -109,12 +111,12 @@ def collector(packing: Packing, count: int, dtype: np.dtype) -> Callable[[Any], 
             packing, (returned,) if count == 1 else returned, dtype
         )
     outputs = [f"z{k}" for k in range(count)]
-    results = [f"number({name})" for name in outputs]
+    results = [f"one*{name}" for name in outputs]
     text = (
         f"def collect(returned):\n    {_assigned(outputs, 'returned')}\n"
         f"    return {_text(packing, results)}\n"
     )
-    space: dict[str, Any] = {"number": dtype.type}
+    space: dict[str, Any] = {"one": dtype.type(1)}
     exec(text, space)  # noqa: S102
     made: Callable[[Any], Any] = space["collect"]
     return made
@@ -129,7 +131,7 @@ def printed(is_array: tuple[bool, ...], is_written: tuple[bool, ...], packing: P
     written = [name for name, array in zip(outputs, is_written, strict=True) if array]
     returned = [name for name in outputs if name not in written]
     takes_out = bool(written) and not returned and is_plain(packing)
-    results = [f"number({name})" if name in returned else name for name in outputs]
+    results = [f"one*{name}" if name in returned else name for name in outputs]
     collected = not written and not is_plain(packing)
     return "\n".join(
         [

@@ -43,6 +43,7 @@ class Kernel:
         name: "forward", "gradient" and so on.
         source: the text of its module.
         function: the compiled function.
+        entry: the same for arguments of the right types, at which it does not look.
         dtype: the type of its arithmetic and its results.
     """
 
@@ -60,6 +61,7 @@ class Kernel:
         self.name = name
         self.source = source
         self.function = function
+        self.entry = _entry(function)
         self._inputs = tuple(inputs)
         self._results = tuple(results)
         self.dtype = np.dtype(dtype)
@@ -139,7 +141,7 @@ class Kernel:
         targets = [target.reshape(-1) for target in written]
         if self._is_long(layout.extents):
             return partial(self.launch, layout.extents, arguments, targets)
-        return partial(self.function, *layout.extents, *arguments, *targets)
+        return partial(self.entry, *layout.extents, *arguments, *targets)
 
     def _arguments(self, values: Sequence[Value]) -> list[Value]:
         """Return validated inputs as the compiled function takes them."""
@@ -166,7 +168,7 @@ class Kernel:
 
         A kernel whose points are independent runs on chunks where they are many.
         """
-        function = self.function
+        function = self.entry
         if not self._is_long(extents):
             return function(*extents, *arguments, *written)
 
@@ -227,6 +229,16 @@ class Kernel:
                 value = given
             collected.append(value)
         return collected
+
+
+def _entry(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the machine code of a compiled function behind Numba's choice of a signature.
+
+    The choice looks at the type of each argument, which takes longer than the call.
+    """
+    overloads = tuple(getattr(function, "overloads", {}).values())
+    entry: Callable[..., Any] = overloads[0].entry_point if len(overloads) == 1 else function
+    return entry
 
 
 def _is_plain(array: np.ndarray) -> bool:

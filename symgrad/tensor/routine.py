@@ -46,8 +46,8 @@ class Routine:
         variant = Variant((0,) * len(self.function.program.inputs))
         kernel = self.function.compiled(variant).kernel
         self._many = kernel.returned != 1
-        self._numbers = kernel.function
-        return kernel.function
+        self._numbers = kernel.entry
+        return kernel.entry
 
 
 def _argument(value: Array, dtype: np.dtype) -> Array:
