@@ -209,7 +209,6 @@ def exponentials() -> dict[str, list[float]]:
         "sinhf": single(odd, tiny, square, 3),
         "coshf": single(even, tiny, square, 3),
         "logf": single(tail, tiny, silver, 3),
-        "atanhf": single(tail, tiny, mp.mpf("0.0415"), 4),
         "ln2f": pair(ln2),
         "ln2f short": short(ln2, 14),
         "log10(2)f short": short(ln2 / ln10, 14),
@@ -363,13 +362,16 @@ def _fits() -> dict[str, tuple[Any, Any, Any, Any, int]]:
         half = mp.mpf(1) / 2
         fits["_atan_tail" + f] = (shifted, shifted_weight, low - half, half, terms[2])
         fits["_asin_tail" + f] = (*arcsine, low, 0.25, terms[3])
-        fits["_erf_exponential_tail" + f] = (
+        fits["_exponential_tail" + f] = (
             _exp_remainder,
             square,
             -half_log,
             half_log,
             terms[4],
         )
+    fits["_tanh_tailf"] = (*_odd_tail(mp.tanh), low, mp.mpf("0.625") ** 2, 5)
+    logarithm = _odd_tail(lambda r: 2 * mp.atanh(r / 2))
+    fits["_softplus_tailf"] = (*logarithm, low, mp.mpf("0.44445"), 4)
     for f, most, last, lengths in (("", 6, "27.4", (24, 22)), ("f", 4, "10.3", (9, 9))):
         left, right = 1 / (mp.mpf(last) + 3), mp.mpf(1) / 3
         fits["_survival_tail" + f] = (

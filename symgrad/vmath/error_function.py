@@ -12,21 +12,8 @@ from __future__ import annotations
 
 from symgrad.vmath import ieee as math
 from symgrad.vmath import ieee as np
+from symgrad.vmath.exponential import _exponential_tail, _exponential_tailf
 from symgrad.vmath.ieee import as_float, as_floatf, as_int, as_intf, fma, fmaf
-
-
-def _erf_exponential_tail(z: float) -> float:
-    """Return (exp(z) - 1 - z)/z**2 for |z| up to log(2)/2."""
-    p = 2.5118019083260453e-08
-    p = fma(p, z, 2.7631256912030633e-07)
-    p = fma(p, z, 2.7557215765056084e-06)
-    p = fma(p, z, 2.48014900055455e-05)
-    p = fma(p, z, 0.00019841269918037793)
-    p = fma(p, z, 0.0013888888946957027)
-    p = fma(p, z, 0.008333333333306867)
-    p = fma(p, z, 0.04166666666651564)
-    p = fma(p, z, 0.166666666666667)
-    return fma(p, z, 0.5000000000000012)
 
 
 def _survival_tail(z: float) -> float:
@@ -95,15 +82,6 @@ def _scaled_erfc_slope(z: float) -> float:
     return fma(p, z, 1.0581395337577955)
 
 
-def _erf_exponential_tailf(z: float) -> float:
-    """Return (exp(z) - 1 - z)/z**2 for |z| up to log(2)/2; float32."""
-    p = 0.0013950211674016483
-    p = fmaf(p, z, 0.008368879828520371)
-    p = fmaf(p, z, 0.041666211681120884)
-    p = fmaf(p, z, 0.16666518902982932)
-    return fmaf(p, z, 0.5000000092125567)
-
-
 def _survival_tailf(z: float) -> float:
     """Return (-log(erfc(z))/z - 2/sqrt(pi))/z for z up to 4; float32."""
     p = 1.1735783361911021e-06
@@ -152,7 +130,7 @@ def erf(x: float) -> float:
     k = t - 6755399441055744.0
     r = fma(k, -0.6931471805599453, -h)
     low = fma(k, -2.3190468138462996e-17, -h_low)
-    p = r + fma(r * r, _erf_exponential_tail(r), low)
+    p = r + fma(r * r, _exponential_tail(r), low)
     s = as_float((as_int(t) << 52) + 0x3FF0000000000000)
     return math.copysign(fma(-s, p, 1.0 - s), x)
 
@@ -167,7 +145,7 @@ def _bell(a: float, a_low: float) -> tuple[int, float, float, float]:
     t = fma(h, -1.4426950408889634, 6755399441055744.0)
     k = t - 6755399441055744.0
     r = fma(k, -0.6931471805599453, -h)
-    return as_int(t), r, _erf_exponential_tail(r), fma(k, -2.3190468138462996e-17, -h_low)
+    return as_int(t), r, _exponential_tail(r), fma(k, -2.3190468138462996e-17, -h_low)
 
 
 def _erfc_parts(a: float, a_low: float) -> tuple[float, float]:
@@ -242,7 +220,7 @@ def erff(x: float) -> float:
     k = t - np.float32(12582912.0)
     r = fmaf(k, -0.6931471824645996, -h)
     low = fmaf(k, 1.9046542121259336e-09, -h_low)
-    p = r + fmaf(r * r, _erf_exponential_tailf(r), low)
+    p = r + fmaf(r * r, _exponential_tailf(r), low)
     s = as_floatf((as_intf(t) << 23) + 0x3F800000)
     return math.copysign(fmaf(-s, p, np.float32(1.0) - s), x)
 
@@ -254,7 +232,7 @@ def _bellf(a: float, a_low: float) -> tuple[int, float, float, float]:
     t = fmaf(h, -1.4426950216293335, 12582912.0)
     k = t - np.float32(12582912.0)
     r = fmaf(k, -0.6931471824645996, -h)
-    return as_intf(t), r, _erf_exponential_tailf(r), fmaf(k, 1.9046542121259336e-09, -h_low)
+    return as_intf(t), r, _exponential_tailf(r), fmaf(k, 1.9046542121259336e-09, -h_low)
 
 
 def _erfc_partsf(a: float, a_low: float) -> tuple[float, float]:

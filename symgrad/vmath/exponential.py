@@ -38,6 +38,20 @@ def _expm1_tail(r: float, error: float) -> float:
     return fma(0.5 * r, r, fma(r * z, q, error))
 
 
+def _exponential_tail(z: float) -> float:
+    """Return (exp(z) - 1 - z)/z**2 for |z| up to log(2)/2."""
+    p = 2.5118019083260453e-08
+    p = fma(p, z, 2.7631256912030633e-07)
+    p = fma(p, z, 2.7557215765056084e-06)
+    p = fma(p, z, 2.48014900055455e-05)
+    p = fma(p, z, 0.00019841269918037793)
+    p = fma(p, z, 0.0013888888946957027)
+    p = fma(p, z, 0.008333333333306867)
+    p = fma(p, z, 0.04166666666651564)
+    p = fma(p, z, 0.166666666666667)
+    return fma(p, z, 0.5000000000000012)
+
+
 def _scaled(v: float, n: int) -> float:
     """Return v*2**n for v near 1 in two steps, of which the second alone can round."""
     half = n >> 1
@@ -262,70 +276,77 @@ def expm1f(x: float) -> float:
     return np.float32(x) if math.fabs(x) < np.float32(1e-9) else value
 
 
-def _decayf(x: float) -> tuple[float, float, bool]:
-    """Return exp(-abs(x)) in two parts, multiplied by 2**64 where the last item says so."""
-    bottom = np.float32(-110.0)
-    y = -math.fabs(x)
-    y = bottom if y < bottom else y
-    n, r, error = _reducedf(y)
-    p = np.float32(r + _expm1_tailf(r, error))
-    low = y < np.float32(-80.0)
-    s = as_floatf((n + (191 if low else 127)) << 23)
-    e = fmaf(s, p, s)
-    return e, fmaf(s, p, s - e), low
+def _exponential_tailf(z: float) -> float:
+    """Return (exp(z) - 1 - z)/z**2 for |z| up to log(2)/2; float32."""
+    p = 0.0013950211674016483
+    p = fmaf(p, z, 0.008368879828520371)
+    p = fmaf(p, z, 0.041666211681120884)
+    p = fmaf(p, z, 0.16666518902982932)
+    return fmaf(p, z, 0.5000000092125567)
 
 
-def _logisticf(x: float) -> tuple[float, float]:
-    """Return two factors of 1/(1 + exp(-x)), the second 1.0 or, for small values, 2**-64."""
-    one = np.float32(1.0)
-    e, e_low, low = _decayf(x)
-    d = np.float32(one + e)
-    d_low = np.float32(np.float32(np.float32(one - d) + e) + e_low)
-    negative = x < np.float32(0.0)
-    e = e if negative else one
-    e_low = e_low if negative else np.float32(0.0)
-    inverse = np.float32(one / np.float32(d + d_low))
-    value = np.float32(np.float32(e + e_low) * inverse)
-    rest = np.float32(fmaf(-value, d, e) + fmaf(-value, d_low, e_low))
-    value = fmaf(rest, inverse, value)
-    return value, np.float32(5.421010862427522e-20) if low and negative else one
+def _reciprocalf(y: float, shift: float) -> tuple[float, float]:
+    """Return i and e with i*(1 + e) = 1/(exp(y)/2**32 + shift) for a float32 number y >= 0.
+
+    The sum is taken in two parts. The logistic function, softplus, tanh and their kin share
+    it; what they return is accurate where it is small, since nothing cancels.
+    """
+    top = np.float32(109.0)
+    y = top if y > top else y
+    n, r, _ = _reducedf(y)
+    p = fmaf(r * r, _exponential_tailf(r), r)
+    s = as_floatf((n + 95) << 23)
+    a = np.float32(s + shift)
+    d = fmaf(s, p, a)
+    d_low = np.float32(fmaf(s, p, a - d) + np.float32(shift - np.float32(a - s)))
+    inverse = np.float32(np.float32(1.0) / d)
+    return inverse, fmaf(-d_low, inverse, fmaf(-d, inverse, 1.0))
+
+
+def _complementf(y: float) -> float:
+    """Return 2**32/(exp(y) + 1) of a float32 number y >= 0."""
+    inverse, error = _reciprocalf(y, np.float32(2.3283064365386963e-10))
+    return fmaf(inverse, error, inverse)
 
 
 def sigmoidf(x: float) -> float:
-    """Return 1/(1 + exp(-x)), a float32 number; below 0.9 ULP."""
-    value, scale = _logisticf(x)
-    return np.float32(value * scale)
+    """Return 1/(1 + exp(-x)), a float32 number; below 1 ULP."""
+    value = np.float32(_complementf(math.fabs(x)) * np.float32(2.3283064365386963e-10))
+    return value if x < np.float32(0.0) else np.float32(np.float32(1.0) - value)
 
 
 def siluf(x: float) -> float:
-    """Return x/(1 + exp(-x)), a float32 number; below 1.6 ULP."""
-    value, scale = _logisticf(x)
-    bottom = np.float32(-110.0)
-    y = bottom if x < bottom else x
-    return np.float32(np.float32(value * y) * scale)
+    """Return x/(1 + exp(-x)) = max(x, 0) - abs(x)/(exp(abs(x)) + 1), float32; below 1 ULP."""
+    top, unit, zero = np.float32(109.0), np.float32(2.3283064365386963e-10), np.float32(0.0)
+    y = math.fabs(x)
+    y = top if y > top else y
+    inverse, error = _reciprocalf(y, unit)
+    product = np.float32(inverse * y)
+    product = np.float32(product + fmaf(product, error, fmaf(inverse, y, -product)))
+    return fmaf(product, -unit, x if x >= zero else -zero)
+
+
+def _softplus_tailf(z: float) -> float:
+    """Return (2*atanh(r/2) - r)/r**3 with z = r*r, for r up to 2/3; float32."""
+    p = 0.0005471090319278537
+    p = fmaf(p, z, 0.0021876385746833374)
+    p = fmaf(p, z, 0.01250672880904201)
+    return fmaf(p, z, 0.08333302014392656)
 
 
 def softplusf(x: float) -> float:
-    """Return log(1 + exp(x)), a float32 number; below 0.9 ULP."""
-    one, zero = np.float32(1.0), np.float32(0.0)
-    e, e_rest, low = _decayf(x)
-    half = np.float32(0.5)
-    large = e > half
-    f = np.float32(np.float32(e - one) * half) if large else e
-    f_rest = np.float32(e_rest * half) if large else e_rest
-    t = np.float32(f / np.float32(np.float32(2.0) + f))
-    z = np.float32(t * t)
-    w = fmaf(z, 0.23807403445243835, 0.2852969169616699)
-    w = fmaf(z, w, 0.40000349283218384)
-    w = fmaf(z, w, 0.6666666865348816)
-    h = np.float32(half * f)
-    rest = fmaf(-h, f, fmaf(t, fmaf(z, w, h * f), fmaf(-f, f_rest, f_rest)))
-    rest = np.float32(rest + (np.float32(-2.9088971132296138e-05) if large else zero))
-    a = np.float32(0.69317626953125) if large else zero
-    m = np.float32(x) if x > zero else zero
-    b = np.float32(a + m)
-    c = np.float32(b + f)
-    small = np.float32(np.float32(m - np.float32(b - a)) + np.float32(f - np.float32(c - b)))
-    value = np.float32(c + np.float32(small + rest))
-    value = m if m > np.float32(30.0) else value
-    return np.float32(value * np.float32(5.421010862427522e-20)) if low and m == zero else value
+    """Return log(1 + exp(x)), a float32 number; below 1 ULP.
+
+    It is max(x, 0) + 2*atanh(r/2) with r = 1/(exp(abs(x)) + 1/2), multiplied by 2**32.
+    """
+    unit, zero = np.float32(2.3283064365386963e-10), np.float32(0.0)
+    r, error = _reciprocalf(math.fabs(x), np.float32(1.1641532182693481e-10))
+    v = np.float32(r * unit)
+    z = np.float32(v * v)
+    rest = fmaf(r * z, _softplus_tailf(z), r * error)
+    m = np.float32((x if x > zero else zero) * np.float32(4294967296.0))
+    a = np.float32(m + r)
+    b = np.float32(a - m)
+    low = np.float32(np.float32(m - np.float32(a - b)) + np.float32(r - b))
+    value = np.float32(np.float32(a + np.float32(low + rest)) * unit)
+    return np.float32(x) if x > np.float32(30.0) else value

@@ -23,6 +23,7 @@ import numba
 import numba.extending
 import numpy as np
 import pytest
+from vmath.test_trigonometric import assert_polynomials_are_computed
 
 from symgrad import vmath
 from symgrad.vmath import exponential, hyperbolic, logarithmic
@@ -111,8 +112,11 @@ def literals() -> set[float]:
 
 
 def test_coefficients_are_those_of_the_script() -> None:
-    tables = load("vmath_coefficients", SCRIPTS / "vmath_coefficients.py").exponentials()
+    script = load("vmath_coefficients", SCRIPTS / "vmath_coefficients.py")
+    tables = script.exponentials()
     computed = {abs(value) for table in tables.values() for value in table}
+    fitted = [name for name in script._fits() if name in FUNCTIONS]
+    computed |= {abs(value) for name in fitted for value in script.fitted(name)}
     missing = {name: t for name, t in tables.items() if not {*map(abs, t)} <= literals()}
     assert not missing
     # What is not from the script is a whole or short number or a fraction of 81.
@@ -120,6 +124,11 @@ def test_coefficients_are_those_of_the_script() -> None:
         short = len(repr(value).strip("0.")) <= 9 or math.frexp(value)[0] in (0.0, 0.5)
         whole = value == math.floor(value) or value == round(value * 81) / 81
         assert short or whole, value
+
+
+@pytest.mark.parametrize("module", [exponential, hyperbolic])
+def test_minimax_polynomials_are_those_of_the_script(module: ModuleType) -> None:
+    assert_polynomials_are_computed(module)
 
 
 # Values --------------------------------------------------------------------------------

@@ -23,7 +23,14 @@ import numba
 import numpy as np
 import pytest
 
-from symgrad.vmath import error_function, ieee, inverse_trigonometric, trigonometric
+from symgrad.vmath import (
+    error_function,
+    exponential,
+    hyperbolic,
+    ieee,
+    inverse_trigonometric,
+    trigonometric,
+)
 from symgrad.vmath.intrinsics import INTRINSICS
 
 inf, nan = math.inf, math.nan
@@ -32,7 +39,13 @@ MP.dps = 40
 SCRIPT = Path(__file__).parents[2] / "scripts" / "vmath_coefficients.py"
 FUNCTIONS: dict[str, FunctionType] = {
     name: value
-    for module in (trigonometric, inverse_trigonometric, error_function)
+    for module in (
+        exponential,
+        hyperbolic,
+        trigonometric,
+        inverse_trigonometric,
+        error_function,
+    )
     for name, value in vars(module).items()
     if isinstance(value, FunctionType) and value.__module__ == module.__name__
 }
