@@ -88,38 +88,48 @@ def shortcut(kernel: Kernel, packing: Packing, kinds: Sequence[type]) -> Shortcu
         "writable": _WRITABLE,
     }
     if not is_plain(packing):
-        space["collect"] = collector(packing, len(kernel.is_written), kernel_type)
+        space["collect"] = _stacker(packing, len(kernel.is_written), kernel_type)
     exec(printed(kernel.is_array, kernel.is_written, packing), space)  # noqa: S102
     made: Shortcut = space["shortcut"]
     return made
 
 
-def collector(packing: Packing, count: int, dtype: np.dtype) -> Callable[[Any], Any]:
-    """Return the function that packs what a kernel returns when all results are numbers.
+def collector(
+    launch: Callable[[], Any], packing: Packing, count: int, dtype: np.dtype
+) -> Callable[[], Any]:
+    """Return the call that launches a kernel and packs what it returns, all of it numbers.
 
     Args:
+        launch: the compiled function with its arguments.
         packing: how its outputs are packed.
         count: how many there are.
         dtype: the type of the results.
 
     >>> from .calculus.transform import Block
-    >>> collector((Block(0), (Block(2), Block(1))), 3, np.dtype(float))((1.0, 2.0, 3.0))
+    >>> launch = lambda: (1.0, 2.0, 3.0)
+    >>> collector(launch, (Block(0), (Block(2), Block(1))), 3, np.dtype(float))()
     (np.float64(1.0), (np.float64(3.0), np.float64(2.0)))
     """
     if not is_plain(packing):
-        return lambda returned: pack_numbers(
-            packing, (returned,) if count == 1 else returned, dtype
-        )
+        stack = _stacker(packing, count, dtype)
+        return lambda: stack(launch())
     outputs = [f"z{k}" for k in range(count)]
     results = [f"one*{name}" for name in outputs]
     text = (
-        f"def collect(returned):\n    {_assigned(outputs, 'returned')}\n"
+        f"def call():\n    {_assigned(outputs, 'launch()')}\n"
         f"    return {_text(packing, results)}\n"
     )
-    space: dict[str, Any] = {"one": dtype.type(1)}
+    space: dict[str, Any] = {"launch": launch, "one": dtype.type(1)}
     exec(text, space)  # noqa: S102
-    made: Callable[[Any], Any] = space["collect"]
+    made: Callable[[], Any] = space["call"]
     return made
+
+
+def _stacker(packing: Packing, count: int, dtype: np.dtype) -> Callable[[Any], Any]:
+    """Return the function that packs what a kernel returns, all of it numbers, as arrays."""
+    return lambda returned: pack_numbers(
+        packing, (returned,) if count == 1 else returned, dtype
+    )
 
 
 @lru_cache(maxsize=256)
