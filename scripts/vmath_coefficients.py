@@ -371,7 +371,8 @@ def _fits() -> dict[str, tuple[Any, Any, Any, Any, int]]:
         )
     fits["_tanh_tailf"] = (*_odd_tail(mp.tanh), low, mp.mpf("0.625") ** 2, 5)
     logarithm = _odd_tail(lambda r: 2 * mp.atanh(r / 2))
-    fits["_softplus_tailf"] = (*logarithm, low, mp.mpf("0.44445"), 4)
+    for f, terms in (("", 10), ("f", 4)):
+        fits["_softplus_tail" + f] = (*logarithm, low, mp.mpf("0.44445"), terms)
     for f, most, last, lengths in (("", 6, "27.4", (24, 22)), ("f", 4, "10.3", (9, 9))):
         left, right = 1 / (mp.mpf(last) + 3), mp.mpf(1) / 3
         fits["_survival_tail" + f] = (
@@ -421,7 +422,7 @@ def helper_source(name: str) -> str:
         return [f"    {variable} = {part[0]!r}", *steps]
 
     lines, last = chain("p", "z", values)[:-1], f"    return {fused}(p, z, {values[-1]!r})"
-    if name in ("_survival_tail", "_scaled_erfc_bend"):
+    if name in ("_exponential_tail", "_scaled_erfc_bend", "_softplus_tail", "_survival_tail"):
         odd, even = values[-2::-2][::-1], values[-1::-2][::-1]
         lines = ["    w = z * z", *chain("q", "w", odd), *chain("p", "w", even)]
         last = f"    return {fused}(q, z, p)"

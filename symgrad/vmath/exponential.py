@@ -40,16 +40,18 @@ def _expm1_tail(r: float, error: float) -> float:
 
 def _exponential_tail(z: float) -> float:
     """Return (exp(z) - 1 - z)/z**2 for |z| up to log(2)/2."""
-    p = 2.5118019083260453e-08
-    p = fma(p, z, 2.7631256912030633e-07)
-    p = fma(p, z, 2.7557215765056084e-06)
-    p = fma(p, z, 2.48014900055455e-05)
-    p = fma(p, z, 0.00019841269918037793)
-    p = fma(p, z, 0.0013888888946957027)
-    p = fma(p, z, 0.008333333333306867)
-    p = fma(p, z, 0.04166666666651564)
-    p = fma(p, z, 0.166666666666667)
-    return fma(p, z, 0.5000000000000012)
+    w = z * z
+    q = 2.5118019083260453e-08
+    q = fma(q, w, 2.7557215765056084e-06)
+    q = fma(q, w, 0.00019841269918037793)
+    q = fma(q, w, 0.008333333333306867)
+    q = fma(q, w, 0.166666666666667)
+    p = 2.7631256912030633e-07
+    p = fma(p, w, 2.48014900055455e-05)
+    p = fma(p, w, 0.0013888888946957027)
+    p = fma(p, w, 0.04166666666651564)
+    p = fma(p, w, 0.5000000000000012)
+    return fma(q, z, p)
 
 
 def _scaled(v: float, n: int) -> float:
@@ -114,93 +116,86 @@ def expm1(x: float) -> float:
     return x if math.fabs(x) < 1e-17 else value
 
 
-def _decay(x: float) -> tuple[float, float, bool]:
-    """Return exp(-abs(x)) in two parts, multiplied by 2**200 where the last item says so.
+def _reciprocal(y: float, shift: float) -> tuple[float, float]:
+    """Return i and e with i*(1 + e) = 1/(exp(y)/2**200 + shift), for y >= 0.
 
-    The logistic function, softplus and their kin share it.
+    The sum is taken in two parts. The logistic function, softplus and their kin share it; what
+    they return is accurate where it is small, since nothing cancels.
     """
-    y = -math.fabs(x)
-    y = -760.0 if y < -760.0 else y
+    y = 760.0 if y > 760.0 else y
     n, r, error = _reduced(y)
-    p = r + _expm1_tail(r, error)
-    low = y < -700.0
-    s = as_float((n + (1223 if low else 1023)) << 52)
-    e = fma(s, p, s)
-    return e, fma(s, p, s - e), low
-
-
-def _logistic(x: float) -> tuple[float, float]:
-    """Return two factors of 1/(1 + exp(-x)), the second 1.0 or, for small values, 2**-200."""
-    e, e_low, low = _decay(x)
-    d = 1.0 + e
-    d_low = ((1.0 - d) + e) + e_low
-    negative = x < 0.0
-    e = e if negative else 1.0
-    e_low = e_low if negative else 0.0
-    inverse = 1.0 / (d + d_low)
-    value = (e + e_low) * inverse
-    value = fma(fma(-value, d, e) + fma(-value, d_low, e_low), inverse, value)
-    return value, 6.223015277861142e-61 if low and negative else 1.0
+    p = r + fma(r * r, _exponential_tail(r), error)
+    s = as_float((n + 823) << 52)
+    a = s + shift
+    d = fma(s, p, a)
+    d_low = fma(s, p, a - d) + (shift - (a - s))
+    inverse = 1.0 / d
+    return inverse, fma(-d_low, inverse, fma(-d, inverse, 1.0))
 
 
 def sigmoid(x: float) -> float:
-    """Return 1/(1 + exp(-x)), the quotient corrected by one step; below 0.9 ULP."""
-    value, scale = _logistic(x)
-    return value * scale
+    """Return 1/(1 + exp(-x)); below 1 ULP."""
+    inverse, error = _reciprocal(math.fabs(x), 6.223015277861142e-61)
+    value = fma(inverse, error, inverse) * 6.223015277861142e-61
+    return value if x < 0.0 else 1.0 - value
 
 
 def silu(x: float) -> float:
-    """Return x/(1 + exp(-x)); below 1.6 ULP."""
-    value, scale = _logistic(x)
-    return value * (-760.0 if x < -760.0 else x) * scale
+    """Return x/(1 + exp(-x)) = max(x, 0) - abs(x)/(exp(abs(x)) + 1); below 1.2 ULP."""
+    y = math.fabs(x)
+    y = 760.0 if y > 760.0 else y
+    inverse, error = _reciprocal(y, 6.223015277861142e-61)
+    product = inverse * y
+    product = product + fma(product, error, fma(inverse, y, -product))
+    return fma(product, -6.223015277861142e-61, x if x >= 0.0 else -0.0)
 
 
-def _log1pexp(x: float) -> tuple[float, float, float, bool]:
-    """Return k*log(2), F, a small rest with log(1 + exp(-abs(x))) their sum.
+def _softplus_tail(z: float) -> float:
+    """Return (2*atanh(r/2) - r)/r**3 with z = r*r, for r up to 2/3."""
+    w = z * z
+    q = 8.110932367670293e-08
+    q = fma(q, w, 9.235348253587281e-07)
+    q = fma(q, w, 1.878240779880822e-05)
+    q = fma(q, w, 0.00043402781159545336)
+    q = fma(q, w, 0.01250000000004847)
+    p = 1.5916672027867397e-07
+    p = fma(p, w, 4.059179742032972e-06)
+    p = fma(p, w, 8.877804920126517e-05)
+    p = fma(p, w, 0.0022321428553217296)
+    p = fma(p, w, 0.08333333333333288)
+    return fma(q, z, p)
 
-    The last item says that F and the rest are to be multiplied by 2**-200.
+
+def _log1pexp(x: float) -> tuple[float, float]:
+    """Return log(1 + exp(-abs(x))) in two parts, multiplied by 2**200.
+
+    It is 2*atanh(r/2) with r = 1/(exp(abs(x)) + 1/2).
     """
-    e, e_rest, low = _decay(x)
-    large = e > 0.5
-    f = (e - 1.0) * 0.5 if large else e
-    f_rest = e_rest * 0.5 if large else e_rest
-    t = f / (2.0 + f)
-    z = t * t
-    y = z * z
-    w = fma(y, 0.13679467927951358, 0.15389350781340896)
-    w = fma(y, w, 0.22222223207967554)
-    w = fma(y, w, 0.4000000000001015)
-    v = fma(y, 0.13200374810884413, 0.18181725320076034)
-    v = fma(y, v, 0.2857142856630011)
-    v = fma(y, v, 0.6666666666666666)
-    w = fma(z, w, v)
-    h = 0.5 * f
-    rest = fma(-h, f, fma(t, fma(z, w, h * f), fma(-f, f_rest, f_rest)))
-    rest = rest + (1.6465949582897082e-12 if large else 0.0)
-    return 0.6931471805582987 if large else 0.0, f, rest, low
+    r, error = _reciprocal(math.fabs(x), 3.111507638930571e-61)
+    v = r * 6.223015277861142e-61
+    z = v * v
+    return r, fma(r * z, _softplus_tail(z), r * error)
 
 
 def softplus(x: float) -> float:
-    """Return log(1 + exp(x)) = max(x, 0) + log(1 + exp(-abs(x))); below 0.9 ULP."""
-    a, f, rest, low = _log1pexp(x)
-    m = x if x > 0.0 else 0.0
-    b = a + m
-    c = b + f
-    value = c + (((m - (b - a)) + (f - (c - b))) + rest)
-    value = m if m > 50.0 else value
-    return value * 6.223015277861142e-61 if low and m == 0.0 else value
+    """Return log(1 + exp(x)) = max(x, 0) + log(1 + exp(-abs(x))); below 1 ULP."""
+    r, rest = _log1pexp(x)
+    m = (x if x > 0.0 else 0.0) * 1.6069380442589903e60
+    a = m + r
+    b = a - m
+    value = (a + (((m - (a - b)) + (r - b)) + rest)) * 6.223015277861142e-61
+    return 1.0 * x if x > 50.0 else value
 
 
 def logaddexp(x: float, y: float) -> float:
     """Return log(exp(x) + exp(y)); below 1 ULP of the larger operand."""
     difference = 0.0 if x == y else 1.0 * x - y
-    a, f, rest, _ = _log1pexp(difference)
+    r, rest = _log1pexp(difference)
+    r = r * 6.223015277861142e-61
     m = x if x > y or x != x else y
-    c = a + f
-    value = (f - (c - a)) + rest
-    b = c + m
-    big = math.fabs(m) > math.fabs(c)
-    value = b + (((c - (b - m)) if big else (m - (b - c))) + value)
+    a = m + r
+    b = a - m
+    value = a + (((m - (a - b)) + (r - b)) + rest * 6.223015277861142e-61)
     apart = math.fabs(difference) > 745.2 or math.fabs(m) > 1e300
     return m if apart else value
 
@@ -316,7 +311,7 @@ def sigmoidf(x: float) -> float:
 
 
 def siluf(x: float) -> float:
-    """Return x/(1 + exp(-x)) = max(x, 0) - abs(x)/(exp(abs(x)) + 1), float32; below 1 ULP."""
+    """Return x/(1 + exp(-x)) = max(x, 0) - abs(x)/(exp(abs(x)) + 1), float32; below 1.2 ULP."""
     top, unit, zero = np.float32(109.0), np.float32(2.3283064365386963e-10), np.float32(0.0)
     y = math.fabs(x)
     y = top if y > top else y
