@@ -329,19 +329,29 @@ def _softplus_tailf(z: float) -> float:
     return fmaf(p, z, 0.08333302014392656)
 
 
-def softplusf(x: float) -> float:
-    """Return log(1 + exp(x)), a float32 number; below 1 ULP.
-
-    It is max(x, 0) + 2*atanh(r/2) with r = 1/(exp(abs(x)) + 1/2), multiplied by 2**32.
-    """
-    unit, zero = np.float32(2.3283064365386963e-10), np.float32(0.0)
-    r, error = _reciprocalf(math.fabs(x), np.float32(1.1641532182693481e-10))
-    v = np.float32(r * unit)
+def _log1pexpf(y: float) -> tuple[float, float]:
+    """Return log(1 + exp(-y)) of a float32 number y >= 0 in two parts, multiplied by 2**32."""
+    r, error = _reciprocalf(y, np.float32(1.1641532182693481e-10))
+    v = np.float32(r * np.float32(2.3283064365386963e-10))
     z = np.float32(v * v)
-    rest = fmaf(r * z, _softplus_tailf(z), r * error)
+    return r, fmaf(r * z, _softplus_tailf(z), r * error)
+
+
+def softplusf(x: float) -> float:
+    """Return log(1 + exp(x)), a float32 number; below 1 ULP."""
+    unit, zero = np.float32(2.3283064365386963e-10), np.float32(0.0)
+    r, rest = _log1pexpf(math.fabs(x))
     m = np.float32((x if x > zero else zero) * np.float32(4294967296.0))
     a = np.float32(m + r)
     b = np.float32(a - m)
     low = np.float32(np.float32(m - np.float32(a - b)) + np.float32(r - b))
     value = np.float32(np.float32(a + np.float32(low + rest)) * unit)
     return np.float32(x) if x > np.float32(30.0) else value
+
+
+def logaddexpf(x: float, y: float) -> float:
+    """Return log(exp(x) + exp(y)) of float32 numbers; below 0.8 ULP of the larger operand."""
+    difference = np.float32(0.0) if x == y else np.float32(x - y)
+    r, rest = _log1pexpf(math.fabs(difference))
+    m = x if x > y or x != x else y
+    return np.float32(fma(1.0 * r + rest, 2.3283064365386963e-10, 1.0 * m))

@@ -10,7 +10,7 @@ from symgrad.vmath import ieee as math
 from symgrad.vmath import ieee as np
 from symgrad.vmath.exponential import _complementf, _reduced, _reducedf
 from symgrad.vmath.ieee import as_float, as_floatf, as_int, fma, fmaf
-from symgrad.vmath.logarithmic import _log1p
+from symgrad.vmath.logarithmic import _log1p, _log_short
 
 
 def _series(z: float) -> tuple[float, float]:
@@ -241,3 +241,28 @@ def sech2f(x: float) -> float:
     y, unit = math.fabs(x), np.float32(4.656612873077393e-10)
     value = _complementf(y + y)
     return np.float32(fmaf(-value, value * unit, value + value) * unit)
+
+
+def asinhf(x: float) -> float:
+    """Invert sinh of a float32 number by log(y + sqrt(1 + y*y)) of doubles; below 0.6 ULP."""
+    y = math.fabs(1.0 * x)
+    k, rest = _log_short(y + math.sqrt(fma(y, y, 1.0)))
+    value = math.copysign(fma(k, 0.6931471805599453, rest), x)
+    return np.float32(value if y > 1e-5 and y < math.inf else x)
+
+
+def acoshf(x: float) -> float:
+    """Invert cosh of a float32 number by log(x + sqrt(x*x - 1)) of doubles; below 0.6 ULP."""
+    y = 1.0 * x
+    k, rest = _log_short(y + math.sqrt(fma(y, y, -1.0)))
+    value = fma(k, 0.6931471805599453, rest) if y < math.inf else y
+    return np.float32(math.nan if y < 1.0 else value)
+
+
+def atanhf(x: float) -> float:
+    """Invert tanh of a float32 number by log((1 + y)/(1 - y))/2 of doubles; below 0.6 ULP."""
+    y = math.fabs(1.0 * x)
+    k, rest = _log_short((1.0 + y) / (1.0 - y))
+    value = fma(k, 0.6931471805599453, rest) * 0.5 if y < 1.0 else math.inf
+    value = math.nan if y > 1.0 else value
+    return np.float32(math.copysign(value, x) if y > 1e-5 else x)

@@ -125,10 +125,12 @@ def rsqrt(x: float) -> float:
     return value * (134217728.0 if tiny else 1.0)
 
 
-def cbrt(x: float) -> float:
-    """Return the cube root: a polynomial for m**(-1/3), Newton's method; below 0.6 ULP."""
-    y = math.fabs(x)
-    k, f = _split(y)
+def _cube_root(x: float) -> tuple[float, float, float]:
+    """Return m, m**(-1/3) and 2**j with x = 2**(3*j)*m, for finite x > 0.
+
+    A polynomial and a step of Newton's method with its next two terms.
+    """
+    k, f = _split(x)
     m = 1.0 + f
     c = fma(m, -0.10484262703707782, 0.683577431562695)
     c = fma(m, c, -1.8620663942011886)
@@ -144,12 +146,18 @@ def cbrt(x: float) -> float:
     c = fma(
         c, h * fma(h, fma(h, 0.1728395061728395, 0.2222222222222222), 0.3333333333333333), c
     )
+    return m, c, as_float((as_int(third) + 1023) << 52)
+
+
+def cbrt(x: float) -> float:
+    """Return the cube root, corrected by its residual; below 0.6 ULP."""
+    y = math.fabs(x)
+    m, c, scale = _cube_root(y)
     square = c * c
     r = m * square
     cube = r * r
     error = fma(-r, fma(r, r, -cube), fma(-r, cube, m))
-    r = fma(error, 0.3333333333333333 * square, r)
-    value = r * as_float((as_int(third) + 1023) << 52)
+    value = fma(error, 0.3333333333333333 * square, r) * scale
     return math.copysign(value, x) if y > 0.0 and y < math.inf else 1.0 * x
 
 
@@ -397,10 +405,17 @@ def rsqrtf(x: float) -> float:
     return np.float32(value * (np.float32(4096.0) if tiny else one))
 
 
-def powerf(x: float, y: float) -> float:
-    """Return x**y as C's powf, in double precision inside; below 0.6 ULP."""
-    a = math.fabs(1.0 * x)
-    n = as_int(a) + 2638147582215219
+def cbrtf(x: float) -> float:
+    """Return the cube root of a float32 number, from doubles; below 0.6 ULP."""
+    y = math.fabs(1.0 * x)
+    m, c, scale = _cube_root(y)
+    value = math.copysign(m * (c * c) * scale, x)
+    return np.float32(value if y > 0.0 and y < math.inf else x)
+
+
+def _log_short(x: float) -> tuple[float, float]:
+    """Return k and log(1 + f) to 2**-32 of it with x = 2**k*(1 + f), for normal x > 0."""
+    n = as_int(x) + 2638147582215219
     k = as_float(((n >> 52) & 4095) | 4841369599423283200) - 4503599627371519.0
     f = as_float((n & 4503599627370495) + 4604544271217802189) - 1.0
     s = f / (2.0 + f)
@@ -409,7 +424,21 @@ def powerf(x: float, y: float) -> float:
     w = fma(z, w, 0.2857175453591449)
     w = fma(z, w, 0.3999999879733759)
     w = fma(z, w, 0.6666666666737509)
-    high = fma(fma(s, fma(z, w, -f), f), 1.4426950408889634, k)
+    return k, fma(s, fma(z, w, -f), f)
+
+
+def xlogyf(x: float, y: float) -> float:
+    """Return x*log(y) of float32 numbers, from doubles; below 0.6 ULP."""
+    k, rest = _log_short(1.0 * y)
+    value = x * _edges(1.0 * y, fma(k, 0.6931471805599453, rest))
+    return np.float32(0.0 if x == 0.0 and y == y else value)
+
+
+def powerf(x: float, y: float) -> float:
+    """Return x**y as C's powf, in double precision inside; below 0.6 ULP."""
+    a = math.fabs(1.0 * x)
+    k, rest = _log_short(a)
+    high = fma(rest, 1.4426950408889634, k)
     high = high if a < math.inf else a
     high = -math.inf if a == 0.0 else high
     v = 1e30 if y > 1e30 else 1.0 * y
