@@ -53,18 +53,20 @@ def as_float(context, x):
 
 
 @numba.njit(error_model="numpy", nogil=True, forceinline=True)
-def _erf_exponential_tail(z: float) -> float:
+def _exponential_tail(z: float) -> float:
     """Return (exp(z) - 1 - z)/z**2 for |z| up to log(2)/2."""
-    p = 2.5118019083260453e-08
-    p = fma(p, z, 2.7631256912030633e-07)
-    p = fma(p, z, 2.7557215765056084e-06)
-    p = fma(p, z, 2.48014900055455e-05)
-    p = fma(p, z, 0.00019841269918037793)
-    p = fma(p, z, 0.0013888888946957027)
-    p = fma(p, z, 0.008333333333306867)
-    p = fma(p, z, 0.04166666666651564)
-    p = fma(p, z, 0.166666666666667)
-    return fma(p, z, 0.5000000000000012)
+    w = z * z
+    q = 2.5118019083260453e-08
+    q = fma(q, w, 2.7557215765056084e-06)
+    q = fma(q, w, 0.00019841269918037793)
+    q = fma(q, w, 0.008333333333306867)
+    q = fma(q, w, 0.166666666666667)
+    p = 2.7631256912030633e-07
+    p = fma(p, w, 2.48014900055455e-05)
+    p = fma(p, w, 0.0013888888946957027)
+    p = fma(p, w, 0.04166666666651564)
+    p = fma(p, w, 0.5000000000000012)
+    return fma(q, z, p)
 
 
 @numba.njit(error_model="numpy", nogil=True, forceinline=True)
@@ -78,7 +80,7 @@ def _bell(a: float, a_low: float) -> tuple[int, float, float, float]:
     t = fma(h, -1.4426950408889634, 6755399441055744.0)
     k = t - 6755399441055744.0
     r = fma(k, -0.6931471805599453, -h)
-    return as_int(t), r, _erf_exponential_tail(r), fma(k, -2.3190468138462996e-17, -h_low)
+    return as_int(t), r, _exponential_tail(r), fma(k, -2.3190468138462996e-17, -h_low)
 
 
 @numba.njit(error_model="numpy", nogil=True, forceinline=True)

@@ -371,8 +371,8 @@ def _fits() -> dict[str, tuple[Any, Any, Any, Any, int]]:
         )
     fits["_tanh_tailf"] = (*_odd_tail(mp.tanh), low, mp.mpf("0.625") ** 2, 5)
     logarithm = _odd_tail(lambda r: 2 * mp.atanh(r / 2))
-    for f, terms in (("", 10), ("f", 4)):
-        fits["_softplus_tail" + f] = (*logarithm, low, mp.mpf("0.44445"), terms)
+    for f, length in (("", 10), ("f", 4)):
+        fits["_softplus_tail" + f] = (*logarithm, low, mp.mpf("0.44445"), length)
     for f, most, last, lengths in (("", 6, "27.4", (24, 22)), ("f", 4, "10.3", (9, 9))):
         left, right = 1 / (mp.mpf(last) + 3), mp.mpf(1) / 3
         fits["_survival_tail" + f] = (

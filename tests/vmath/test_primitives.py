@@ -654,6 +654,21 @@ def test_float32(name: str, compiled: dict[str, Any]) -> None:
             assert abs(got - expected) <= 8 * size * 2.0**-23, (wide, got, expected)
 
 
+def test_hypot_of_single_precision() -> None:
+    space: dict[str, Any] = {"math": math, "np": np, "numba": numba}
+    exec(vmath.definitions(["hypotf"]), space)
+    bits = np.random.default_rng(5).integers(0, 1 << 32, (2, 5_000), dtype=np.int64)
+    x, y = bits.astype(np.uint32).view(np.float32)
+    edges = np.array([0.0, -0.0, inf, -inf, nan, 1e-45, 3e38], np.float32)
+    x = np.concatenate([x, np.repeat(edges, edges.size)])
+    y = np.concatenate([y, np.tile(edges, edges.size)])
+    with np.errstate(all="ignore"):
+        nearest = np.hypot(x.astype(np.longdouble), y.astype(np.longdouble)).astype(np.float32)
+    for a, b, expected in zip(x, y, nearest, strict=True):
+        assert same(float(space["hypotf"](a, b)), float(expected)), (a, b)
+        assert same(vmath.evaluate("hypotf", float(a), float(b)), float(expected)), (a, b)
+
+
 def test_neighbourhood_of_the_root_of_digamma() -> None:
     x = 1.4616321449683623
     for _ in range(6):
