@@ -350,7 +350,7 @@ def softplusf(x: float) -> float:
 
 
 def logaddexpf(x: float, y: float) -> float:
-    """Return log(exp(x) + exp(y)) of float32 numbers; below 0.8 ULP of the larger operand."""
+    """Return log(exp(x) + exp(y)) of float32 numbers; below 1 ULP of the larger operand."""
     difference = np.float32(0.0) if x == y else np.float32(x - y)
     r, rest = _log1pexpf(math.fabs(difference))
     m = x if x > y or x != x else y
