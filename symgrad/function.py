@@ -232,11 +232,10 @@ class Function:
         into = None if out is None else _into(out, kernel, packing, values)
         outputs = kernel.run(_unshared(values, into or ()), layout, into)
         results = pack(packing, outputs)
-        # What had to be converted must be converted again when it has changed.
-        as_given = all(
-            v is g or type(v) is float or isinstance(g, np.generic)
-            for v, g in zip(values, given, strict=True)
-        )
+        # What had to be converted must be converted again when it has changed; scalars do not.
+        scalars = [isinstance(value, np.generic) for value in given]
+        values = [float(v) if s else v for v, s in zip(values, scalars, strict=True)]
+        as_given = all(v is g or type(v) is float for v, g in zip(values, given, strict=True))
         launch = kernel.bound(values, layout, outputs) if as_given else None
         if launch is None:
             arrays_of = [o if isinstance(o, np.ndarray) else None for o in outputs]

@@ -74,6 +74,18 @@ def test_the_way_of_bound_arrays_looks_at_nothing_again(monkeypatch):
     call()
 
 
+@pytest.mark.parametrize("kind", [float, int, np.float64, np.float32, np.int64])
+def test_nor_does_that_of_numbers(kind, monkeypatch):
+    f = sg.compile(FORMULA)
+    x, _ = arrays(50)
+    call = f.bind(x, kind(2))
+    x += 1
+    want = f(x, kind(2))
+    for name in ("_call_arrays", "_validated", "_arguments", "compiled", "__call__"):
+        monkeypatch.setattr(sg.Function, name, None)
+    np.testing.assert_array_equal(call(), want)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -159,6 +171,22 @@ def test_losses():
     x += 0.25
     assert call()[0] is total
     assert total == both(2.0, x)[0]
+
+
+def test_losses_whose_results_are_all_numbers():
+    both = sg.value_and_grad(sg.compile("f(a, x) = sum(exp(-a*x))"), wrt="a")
+    for dtype in (np.float64, np.float32):
+        x = np.linspace(0, 1, 100, dtype=dtype)
+        call = both.bind(2.0, x)
+        total, slope = np.zeros((), dtype), np.zeros((), dtype)
+        into = both.bind(2.0, x, out=(total, slope))
+        x += 0.25
+        want = both(2.0, x)
+        assert call() == want
+        assert [type(number) for number in call()] == [dtype, dtype]
+        assert into()[0] is total
+        assert into()[1] is slope
+        assert (total, slope) == want
 
 
 def test_stacked_results_are_made_anew():
