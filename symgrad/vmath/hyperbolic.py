@@ -2,7 +2,8 @@
 
 With x = k*log(2) + r, sinh(x) and cosh(x) are sums of sinh(r) and cosh(r), which are two short
 polynomials of r*r, times 2**(k-1) + 2**(-k-1) and 2**(k-1) - 2**(-k-1); nothing is divided.
-tanh is their quotient. Sums of unlike size are corrected (Dekker's fast two-sum). Coefficients:
+tanh is their quotient; that of float32 is 1 - 2/(exp(2*x) + 1), a polynomial where x is small.
+Sums of unlike size are corrected (Dekker's fast two-sum). Coefficients:
 scripts/vmath_coefficients.py. The errors stated are measured by scripts/accuracy.
 """
 
