@@ -30,7 +30,7 @@ from .calculus.transform import (
     Transform,
 )
 from .codegen.flatten import flatten
-from .codegen.machine import FIELDS, is_basic, print_machine
+from .codegen.machine import BLOCK, FIELDS, is_basic, print_fold, print_machine
 from .codegen.module import print_module
 from .codegen.python import Function as Printed
 from .codegen.python import print_function
@@ -45,7 +45,7 @@ from .graph.node import Graph
 from .graph.stability import stabilize
 from .language.program import Program
 from .runtime import cache
-from .runtime.interpreter import Compiled, Interpreter
+from .runtime.interpreter import Compiled, Interpreter, Machines
 from .runtime.kernel import Kernel, Slot
 from .runtime.rolled import RolledKernel
 from .version import version
@@ -143,13 +143,19 @@ def print_source(
 ) -> tuple[str, Printed, Graph, Packing]:
     """Return the module text of a kernel, the printed function, its Graph and packing."""
     graph, packing = build_graph(program, transforms, variant)
-    printed = print_function(graph, kernel_name(transforms), variant.dtype)
+    printed = _printed(graph, kernel_name(transforms), variant)
     return (
         print_module([printed], header(program, {printed.name: graph})),
         printed,
         graph,
         packing,
     )
+
+
+def _printed(graph: Graph, name: str, variant: Variant) -> Printed:
+    """Return the printed kernel of a Graph; large ones collect points as tapes do."""
+    large = operations(graph) > COMPILED_AT_ONCE
+    return print_function(graph, name, variant.dtype, lanes=large)
 
 
 def header(program: Program, graphs: dict[str, Graph]) -> list[str]:
@@ -187,7 +193,7 @@ def print_standalone(
     last = transforms or (Gradient(value=True),)
     for chain in ((), tuple(last)):
         graph, _ = build_graph(program, chain, variant)
-        function = print_function(graph, kernel_name(chain), variant.dtype)
+        function = _printed(graph, kernel_name(chain), variant)
         printed.append(function)
         graphs[function.name] = graph
         orders.append([output.name for output in graph.outputs])
@@ -270,7 +276,7 @@ def _compiled(
 ) -> tuple[str, Callable[..., Any], bool]:
     """Return module and function of a compiled kernel, and if its points are independent."""
     progress.stage("compiling", graph.builder)
-    printed = print_function(graph, name, variant.dtype)
+    printed = _printed(graph, name, variant)
     source = print_module([printed], header(program, {name: graph}))
     # Loops over arrays compile as long as they do; for numbers the number of functions counts.
     text = source if any(variant.axes) else flatten(source)
@@ -287,31 +293,51 @@ def _interpreter(
     """
     work = operations(graph)
     wanted = program.backend == "interpreter"
-    if not wanted and (program.backend == "jit" or work <= COMPILED_AT_ONCE):
+    if program.backend == "jit":
+        return None
+    if work <= COMPILED_AT_ONCE and (not wanted or _adds_points(graph)):
         return None
     if not has_tape(graph):
         if wanted:
             raise UnsupportedError(
-                "the interpreter has no sums over points: use backend='auto' or 'jit' for "
-                "sum, mean and gradients by numbers beside arrays"
+                "the interpreter has no sums over points of several axes: use backend='auto' "
+                "or 'jit'"
             )
         return None
     progress.stage("assembling", graph.builder)
     tape = assemble(graph)
+    sections = tape.sections
 
-    def machine(kind: Literal["point", "blocks"], code: array[int]) -> Any:
-        if not code:
+    def machine(kind: Literal["point", "blocks"], dtype: str, codes: list[array[int]]) -> Any:
+        opcodes = {opcode for code in codes for opcode in code[::FIELDS]}
+        if not opcodes:
             return None
-        complete = not is_basic(set(code[::FIELDS]))
-        return cache.load(print_machine(kind, variant.dtype, complete=complete)).run
+        return cache.load(print_machine(kind, dtype, complete=not is_basic(opcodes))).run
 
+    dtype = variant.dtype
+    machines = Machines(
+        FIELDS,
+        BLOCK,
+        machine("point", dtype, [sections[0].head]),
+        machine("point", "float64", [section.head for section in sections[1:]]),
+        machine("blocks", dtype, [section.body for section in sections]),
+        cache.load(print_fold()).run if any(s.totals for s in sections) else None,
+    )
     later = None
     if not wanted and work <= COMPILED_WHEN_HOT:
         later = Compiled(
             lambda: _compiled(program, graph, name, variant)[1], _SECONDS_EACH * work
         )
-    point, blocks = machine("point", tape.head), machine("blocks", tape.body)
-    return Interpreter(tape, variant.dtype, FIELDS, point, blocks, len(graph.inputs), later)
+    return Interpreter(tape, dtype, machines, len(graph.inputs), later)
+
+
+def _adds_points(graph: Graph) -> bool:
+    """Tell whether the order in which points are combined decides about bits.
+
+    Small kernels leave it to LLVM, which is faster, so that no tape could have their bits.
+    """
+    nodes = graph.nodes()
+    return any(node.op == "reduce" and node.payload in ("sum", "prod") for node in nodes)
 
 
 def compile_rolled(name: str, graph: Graph) -> RolledKernel:

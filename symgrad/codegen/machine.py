@@ -16,11 +16,11 @@ from functools import cache
 from typing import Literal
 
 from .. import vmath
-from ..graph.node import Builder, Graph, Output
+from ..graph.node import NEUTRAL, Builder, Graph, Output
 from ..language.functions import FUNCTIONS, REDUCTIONS
-from .python import Function, print_function
+from .python import BLOCK, HALVES, Function, print_function
 
-__all__ = ["FIELDS", "OPCODES", "is_basic", "print_machine"]
+__all__ = ["BLOCK", "FIELDS", "OPCODES", "is_basic", "print_fold", "print_machine"]
 
 #: Numbers of an instruction: its opcode, the register of its result, up to three operands.
 FIELDS = 5
@@ -39,14 +39,29 @@ _BASIC = frozenset(
     }
 )  # fmt: skip
 
+#: How a lane takes in a point, and how two lanes become one.
+_COLLECT = {
+    "sum": "{lane} += {value}",
+    "prod": "{lane} *= {value}",
+    "max": "{lane} = larger({lane}, {value})",
+    "min": "{lane} = smaller({lane}, {value})",
+}
+
 #: The number of every instruction. An operation of the table reads as many registers as it has
 #: operands, two where it takes any number of them. Besides these there are ``reciprocal``,
 #: ``integer_power``, whose second operand is the exponent itself, and, in blocks only,
-#: ``number`` (spread a constant), ``load`` (read an input) and ``store`` (write an output).
+#: ``number`` (spread a constant), ``load`` (read an input), ``store`` (write an output) and for
+#: every way to combine points ``collect_sum`` and so on (take points into the lanes of a row).
 OPCODES = {
     name: opcode
-    for opcode, name in enumerate(("number", "load", "store", "integer_power", *_OPERATIONS))
-}
+    for opcode, name in enumerate(
+        (
+            "number", "load", "store", "integer_power",
+            *(f"collect_{combination}" for combination in NEUTRAL),
+            *_OPERATIONS,
+        )
+    )
+}  # fmt: skip
 
 _BASIC_OPCODES = frozenset(
     opcode for name, opcode in OPCODES.items() if name in _BASIC or name not in _OPERATIONS
@@ -81,10 +96,10 @@ def run(tape, numbers, size, places, results):
 _BLOCKS = """\
 @numba.njit(
     [(numba.uint32[:, ::1], number[::1], numba.int64, numba.int64, number[:, ::1],
-      number[:, ::1])],
+      number[:, ::1], numba.float64[:, ::1], numba.int64)],
     error_model="numpy", nogil=True, cache=True,
 )
-def run(tape, numbers, size, block, inputs, outputs):
+def run(tape, numbers, size, block, inputs, outputs, lanes, first):
     registers = np.empty((size, block), np.{dtype})
     points = inputs.shape[1]
     for start in range(0, points, block):
@@ -105,6 +120,31 @@ _BLOCK_COPIES = """\
                 outputs[tape[line, 3], start : start + n] = x[:n]
             elif opcode == {integer_power}:
                 integer_power_block(n, x, numba.int32(tape[line, 3]), value)"""
+
+_COLLECTION = """\
+            elif opcode == {opcode}:
+                collect_{name}(n, x, lanes[tape[line, 3], (first + start) % {block} :])"""
+
+_COLLECT_BLOCK = """\
+def collect_{name}(n, x, lanes):
+    wide_vectors()
+    no_overlap()
+    for i in range(n):
+        {join}
+"""
+
+_FOLD = """\
+@numba.njit(
+    [(numba.float64[:, ::1], numba.uint32[::1], numba.float64[::1])],
+    error_model="numpy", nogil=True, cache=True,
+)
+def run(lanes, opcodes, totals):
+    for row in range(len(opcodes)):
+        for half in {halves}:
+            for k in range(half):
+{dispatch}
+        totals[row] = lanes[row, 0]
+"""
 
 _INTEGER_POWER = (
     """\
@@ -131,8 +171,10 @@ def print_machine(
         points: "point" for numbers in the registers, ``run(tape, numbers, size, places,
             results)``: the numbers go to the first of `size` registers, and what the registers
             `places` hold in the end to `results`. "blocks" for blocks of points in the
-            registers, ``run(tape, numbers, size, block, inputs, outputs)``: a row of `inputs`
-            is an input and a row of `outputs` an output at all points.
+            registers, ``run(tape, numbers, size, block, inputs, outputs, lanes, first)``: a
+            row of `inputs` is an input and a row of `outputs` an output at all points. A row
+            of `lanes` is what a reduction has collected; `first` is where these points are
+            among all. Blocks with reductions have 256 points or a part of that.
         dtype: the floating-point type of the arithmetic.
         complete: with all instructions, and not only with those that `is_basic` names.
     """
@@ -141,7 +183,7 @@ def print_machine(
     printed = {name: _instruction(name, blocks, dtype) for name in operations}
     primitives = {"integer_power", *(p for f in printed.values() for p in f.primitives)}
     if blocks:
-        primitives |= {"wide_vectors", "no_overlap"}
+        primitives |= {"wide_vectors", "no_overlap", "larger", "smaller"}
     kinds = {"point": "numbers", "blocks": "blocks of points"}
     parts = [
         _HEADER.format(what=kinds[points], dtype=dtype),
@@ -150,9 +192,36 @@ def print_machine(
     ]
     sources = [function.source for function in printed.values()]
     sources.append(_INTEGER_POWER[blocks].format(number=f"np.{dtype}"))
+    if blocks:
+        sources += [
+            _COLLECT_BLOCK.format(name=name, join=join.format(lane="lanes[i]", value="x[i]"))
+            for name, join in _COLLECT.items()
+        ]
     parts += [f"\n{_DECORATOR}\n{source}" for source in sources]
     dispatch = _dispatch_blocks(printed) if blocks else _dispatch_point(printed)
     parts.append("\n" + (_BLOCKS if blocks else _POINT).format(dtype=dtype, dispatch=dispatch))
+    return "\n".join(parts)
+
+
+@cache
+def print_fold() -> str:
+    """Return the text of the module whose function combines the lanes of reductions.
+
+    ``run(lanes, opcodes, totals)`` adds halves to halves, as compiled kernels do, and puts what
+    is left of a row of `lanes` into `totals`; `opcodes` are those that have collected the rows.
+    """
+    lines = []
+    for number, (name, join) in enumerate(_COLLECT.items()):
+        opcode = OPCODES[f"collect_{name}"]
+        lines += [
+            f"                {'elif' if number else 'if'} opcodes[row] == {opcode}:",
+            f"{' ' * 20}{join.format(lane='lanes[row, k]', value='lanes[row, half + k]')}",
+        ]
+    parts = [
+        _HEADER.format(what="lanes", dtype="float64"),
+        vmath.definitions({"larger", "smaller"}).strip("\n") + "\n",
+        "\n" + _FOLD.format(halves=HALVES, dispatch="\n".join(lines)),
+    ]
     return "\n".join(parts)
 
 
@@ -205,6 +274,10 @@ def _dispatch_point(printed: dict[str, Function]) -> str:
 def _dispatch_blocks(printed: dict[str, Function]) -> str:
     """Return the code that executes one instruction on blocks."""
     lines = [_BLOCK_COPIES.format(**OPCODES)]
+    lines += [
+        _COLLECTION.format(name=name, opcode=OPCODES[f"collect_{name}"], block=BLOCK)
+        for name in _COLLECT
+    ]
     for name, function in printed.items():
         more = [f"registers[tape[line, {k + 2}]]" for k in range(1, _operand_count(name))]
         call = f"{function.name}({', '.join(['n', 'x', *more, 'value'])})"

@@ -21,7 +21,15 @@ from ..language.program import Number
 from .names import Names
 from .schedule import Nest, Section, Strip, cut, rows, schedule
 
-__all__ = ["LARGEST_POWER", "UNROLLED", "Function", "Parameter", "print_function"]
+__all__ = [
+    "BLOCK",
+    "HALVES",
+    "LARGEST_POWER",
+    "UNROLLED",
+    "Function",
+    "Parameter",
+    "print_function",
+]
 
 _ATOM, _POWER, _UNARY, _PRODUCT, _SUM, _RELATION, _NOT, _AND, _OR, _CONDITIONAL = range(10)
 _SIGNS: Mapping[str, tuple[str, int]] = {
@@ -42,8 +50,12 @@ _WIDTH = 60
 _LINE = 92
 #: Whole powers up to this one are products.
 UNROLLED = 4
-#: How many points are summed before their sum goes to the total.
-_BLOCK = 256
+#: How many points are summed before their sum goes to the total, and how many lanes there are.
+BLOCK = 256
+#: Rows of lanes at distances of a power of two would compete for places in the cache.
+_APART = BLOCK + 8
+#: How many lanes are added to as many others in turn, until one is left.
+HALVES = tuple(1 << k for k in reversed(range(BLOCK.bit_length() - 1)))
 #: How points are combined in a loop, by primitives that vectorise, and their subtotals.
 _COMBINE: Mapping[str, str] = {
     "sum": "plus",
@@ -111,15 +123,20 @@ class Function:
     pointwise: bool
 
 
-def print_function(graph: Graph, name: str, dtype: str = "float64") -> Function:
+def print_function(
+    graph: Graph, name: str, dtype: str = "float64", *, lanes: bool = False
+) -> Function:
     """Return the kernel that computes the outputs of a Graph.
 
     Args:
         graph: what to compute.
         name: what to call the function.
         dtype: the floating-point type of the arithmetic, "float64" or "float32".
+        lanes: collect sums and products over one axis in lanes of double precision in the
+            memory, so that their bits do not depend on how LLVM has vectorised the loop. A
+            loop with few operations takes up to a third longer then.
     """
-    return _Printer(graph, name, dtype).function()
+    return _Printer(graph, name, dtype, lanes).function()
 
 
 @dataclass(slots=True)
@@ -127,6 +144,7 @@ class _Printer:
     graph: Graph
     name: str
     dtype: str
+    lanes: bool = False
     names: Names = field(init=False)
     lines: list[str] = field(default_factory=list)
     known: dict[Node, Text] = field(default_factory=dict)
@@ -141,6 +159,8 @@ class _Printer:
     narrow: set[Node] = field(default_factory=set)
     #: The array that hands values on from strip to strip.
     kept: str = ""
+    #: The lanes of the sums and products of the nest at hand: an array and a row of it.
+    collected: dict[Node, tuple[str, int]] = field(default_factory=dict)
     extents: dict[int, str] = field(default_factory=dict)
     arrays: dict[Node, str] = field(default_factory=dict)
     #: In a loop with near functions, the flag that an argument was beyond its limit.
@@ -241,11 +261,11 @@ class _Printer:
             for name, output in arrays:
                 if output is node:
                     self.arrays[node] = outputs[name]
-                    self._line(f"{outputs[name]}[:] = {self._neutral(node)}")
+                    self._line(f"{outputs[name]}[:] = {_neutral(node)}")
                     break
             else:
                 self.arrays[node] = self.names.fresh("total")
-                fill = "" if node.payload == "sum" else f" + {self._neutral(node)}"
+                fill = "" if node.payload == "sum" else f" + {_neutral(node)}"
                 self._line(f"{self.arrays[node]} = np.zeros({size}){fill}")
 
     def _sizes(self, mask: int) -> list[str]:
@@ -262,7 +282,7 @@ class _Printer:
                 self._line(f"{wish} = {text.code}")
                 text = self.known[node] = Text(wish)
             # What sums have led to is a double; beyond float32 it is infinite, silently.
-            wide = self.dtype == "float32" and node.phase > 0
+            wide = self.dtype == "float32" and _is_wide(node)
             texts.append(f"np.float32({text.code})" if wide else text.code)
         return texts
 
@@ -281,7 +301,7 @@ class _Printer:
             elif node.op == "pow":
                 exponent = exact(node.operands[1])
                 repeats = 1 if exponent is None or exponent.denominator != 1 else 2
-            elif node.op in FUNCTIONS and self._typed_primitive(node.op) in vmath.NEAR:
+            elif node.op in FUNCTIONS and self._primitive_of(node) in vmath.NEAR:
                 repeats = 2
             for operand in node.operands:
                 source = _source(operand)
@@ -305,12 +325,14 @@ class _Printer:
         for node in totals:
             if not node.axes:
                 name = self.names.fresh("total")
-                self._line(f"{name} = {self._neutral(node)}")
+                if not self._in_lanes(nest, node):
+                    start = _neutral(node) if len(nest.axes) == 1 else self._start(node)
+                    self._line(f"{name} = {start}")
                 outer[node] = Text(name)
         taken = self.names.mark()
         indent = self.indent
         self._narrow(nest)
-        strips = cut(nest, self._cost) if len(nest.axes) == 1 else []
+        strips = cut(nest, self._cost, self.lanes) if len(nest.axes) == 1 else []
         near = any(map(self._calls_near_functions, strips))
         if near or len(strips) > 1 or (strips and totals):
             self._blocks(nest, strips, outputs, outer)
@@ -333,7 +355,7 @@ class _Printer:
         used += [node.operands[0] for level in nest.totals for node in level]
         used += [node for level in nest.stores for _, node in level]
         for node in dict.fromkeys(map(_source, used)):
-            if node.phase and not node.axes and node.op not in BOOLEAN:
+            if _is_wide(node) and node.op not in BOOLEAN:
                 name = self.names.fresh("t")
                 self._line(f"{name} = np.float32({self._expression(node).code})")
                 self.known[node] = Text(name)
@@ -342,13 +364,13 @@ class _Printer:
         """Return how many operations the function of a node takes, 0 for other nodes."""
         if node.op not in FUNCTIONS or node.op in _PRINTERS:
             return 0
-        primitive = self._typed_primitive(node.op)
+        primitive = self._primitive_of(node)
         near, _ = vmath.NEAR.get(primitive, (primitive, math.inf))
         return vmath.cost(near)
 
     def _calls_near_functions(self, strip: Strip) -> bool:
         return any(
-            node.op in FUNCTIONS and self._typed_primitive(node.op) in vmath.NEAR
+            node.op in FUNCTIONS and self._primitive_of(node) in vmath.NEAR
             for node in strip.body
         )
 
@@ -362,7 +384,8 @@ class _Printer:
         """Print a loop over blocks of points with loops over the points of a block inside.
 
         Sums are taken block by block: fixed blocks give fixed bits and keep rounding errors
-        small. A block is summed in the type of the arithmetic, the blocks in float64.
+        small. A block is summed in the type of the arithmetic, the blocks in float64. Or
+        every point of a block has a lane of its own in every sum, over all blocks.
         """
         extent = self.extents[nest.axes[0]]
         place = rows(strips)
@@ -370,22 +393,27 @@ class _Printer:
             count = 1 + max(place.values())
             kind = "" if self.dtype == "float64" else ", np.float32"
             self.kept = self.names.fresh("kept")
-            self._line(f"{self.kept} = np.empty(({count}, {_BLOCK}){kind})")
+            self._line(f"{self.kept} = np.empty(({count}, {BLOCK}){kind})")
+        self._lanes(nest)
         start, size = self.names.fresh("start"), self.names.fresh("size")
-        self._line(f"for {start} in range(0, {extent}, {_BLOCK}):")
+        self._line(f"for {start} in range(0, {extent}, {BLOCK}):")
         self.indent += 1
-        self._line(f"{size} = min({_BLOCK}, {extent} - {start})")
-        parts = {node: self.names.fresh("part") for node in nest.totals[0]}
+        self._line(f"{size} = min({BLOCK}, {extent} - {start})")
+        parts = {
+            node: self.names.fresh("part")
+            for node in nest.totals[0]
+            if node not in self.collected
+        }
         if self.dtype == "float32":
             self.narrow = {node for node in parts if node.payload == "sum"}
         for node, part in parts.items():
-            self._line(f"{part} = {self._neutral(node)}")
+            self._line(f"{part} = {self._start(node)}")
             self.known[node] = Text(part)
         for strip in strips:
             known, ordered, taken = dict(self.known), dict(self.ordered), self.names.mark()
             loop = partial(self._strip, strip, nest.axes[0], start, size, place, outputs)
             if self._calls_near_functions(strip):
-                self._nearly(loop, {total: parts[total] for total in strip.totals})
+                self._nearly(loop, {t: parts[t] for t in strip.totals if t in parts})
             else:
                 loop()
             self.known, self.ordered = known, ordered
@@ -394,6 +422,40 @@ class _Printer:
             self._join(node, totals[node].code, part)
         self.narrow = set()
         self.indent -= 1
+        self._fold(totals)
+
+    def _in_lanes(self, nest: Nest, node: Node) -> bool:
+        return self.lanes and len(nest.axes) == 1 and str(node.payload) in _JOIN
+
+    def _lanes(self, nest: Nest) -> None:
+        """Print the lanes of the sums and the products of a nest, sums first."""
+        wanted = [node for node in nest.totals[0] if self._in_lanes(nest, node)]
+        if not wanted:
+            return
+        wanted.sort(key=lambda node: list(_JOIN).index(str(node.payload)))
+        array = self.names.fresh("lanes")
+        self._line(f"{array} = np.zeros(({len(wanted)}, {_APART}))")
+        for row, node in enumerate(wanted):
+            self.collected[node] = array, row
+            if node.payload != "sum":
+                self._line(f"{array}[{row}] = {_neutral(node)}")
+
+    def _fold(self, totals: Mapping[Node, Text]) -> None:
+        """Print how the lanes are combined in the end."""
+        for combination, sign in _JOIN.items():
+            rows = [row for n, (_, row) in self.collected.items() if n.payload == combination]
+            if not rows:
+                continue
+            ((array, _), *_) = self.collected.values()
+            each, half, counter = (self.names.fresh(name) for name in ("row", "half", "k"))
+            self._line(f"for {each} in range({min(rows)}, {max(rows) + 1}):")
+            self._line(f"    for {half} in {HALVES}:")
+            self._line(f"        for {counter} in range({half}):")
+            target = f"{array}[{each}, {counter}]"
+            self._line(f"            {target} {sign} {array}[{each}, {half} + {counter}]")
+        for node, (array, row) in self.collected.items():
+            self._line(f"{totals[node].code} = {array}[{row}, 0]")
+        self.collected = {}
 
     def _nearly(self, loop: Callable[[], None], parts: Mapping[Node, str]) -> None:
         """Print a loop with the near forms of functions, and with the complete ones.
@@ -412,7 +474,7 @@ class _Printer:
         self.names.release(taken)
         self.indent += 1
         for node, part in parts.items():
-            self._line(f"{part} = {self._neutral(node)}")
+            self._line(f"{part} = {self._start(node)}")
         loop()
         self.indent -= 1
 
@@ -449,6 +511,10 @@ class _Printer:
             self.known[node] = Text(name)
         for node in elements:
             self._load(node, counters, counters[axis])
+        for node in strip.totals:
+            if node in self.collected:
+                array, row = self.collected[node]
+                self.known[node] = Text(f"{array}[{row}, {counter}]")
         self._statements(strip.body, set(strip.keeps))
         for node in strip.keeps:
             self._line(f"{self.kept}[{place[node]}, {counter}] = {self.known[node].code}")
@@ -490,7 +556,7 @@ class _Printer:
         ]
         for node in rows:
             name = self.names.fresh("row")
-            self._line(f"{name} = {self._neutral(node)}")
+            self._line(f"{name} = {self._start(node)}")
             self.known[node] = Text(name)
         return rows
 
@@ -557,6 +623,8 @@ class _Printer:
             if total is None:
                 target = self._element(self.arrays[node], node.axes, counters)
                 self._join(node, target, value)
+            elif node in self.collected:
+                self._join(node, total.code, value)
             else:
                 combine = self._combine(node)
                 self._line(f"{total.code} = {combine}({total.code}, {value})")
@@ -571,28 +639,31 @@ class _Printer:
 
     # Reductions
 
-    def _neutral(self, node: Node) -> str:
-        """Return what a reduction starts from."""
-        value = NEUTRAL[str(node.payload)]
-        if value - value == 0.0:
-            return self._zero() if node in self.narrow else repr(value)
-        return self._typed(Text("math.inf" if value > 0 else "-math.inf")).code
+    def _start(self, node: Node) -> str:
+        """Return what a reduction of a block or a row starts from."""
+        text = Text(_neutral(node))
+        return self._typed(text).code if self._is_single(node) else text.code
 
-    def _combine(self, node: Node) -> str:
-        """Return the primitive that combines two points.
+    def _is_single(self, node: Node) -> bool:
+        """Tell whether points are combined in the type of the arithmetic.
 
         Sums and products of float32 are collected in doubles, but for the sum of a block;
         extrema are exact as they are.
         """
+        return str(node.payload) not in _JOIN or node in self.narrow
+
+    def _combine(self, node: Node) -> str:
+        """Return the primitive that combines two points."""
         primitive = _COMBINE[str(node.payload)]
-        double = str(node.payload) in _JOIN and node not in self.narrow
-        return self._primitive(primitive if double else self._form(primitive))
+        return self._primitive(self._form(primitive) if self._is_single(node) else primitive)
 
     def _join(self, node: Node, target: str, value: str) -> None:
         """Print the statement that takes a subtotal into a total."""
-        sign = _JOIN.get(str(node.payload))
+        combination = str(node.payload)
+        sign = _JOIN.get(combination)
         if sign is None:
-            self._line(f"{target} = {self._combine(node)}({target}, {value})")
+            combine = self._primitive(_COMBINE[combination])
+            self._line(f"{target} = {combine}({target}, {value})")
         else:
             self._line(f"{target} {sign} {value}")
 
@@ -718,17 +789,14 @@ class _Printer:
                 return Text(product, _PRODUCT)
             return Text(f"{self._one()}/({product})", _PRODUCT)
         call = f"{self._primitive('integer_power')}({text.code}, {value.numerator})"
-        return self._rounded("integer_power", call)
+        return self._rounded(node, "integer_power", call)
 
     def _one(self) -> str:
         return self._typed(Text("1.0")).code
 
-    def _zero(self) -> str:
-        return self._typed(Text("0.0")).code
-
     def _call(self, node: Node) -> Text:
         arguments = [self._expression(operand).code for operand in node.operands]
-        kernel = self._typed_primitive(node.op)
+        kernel = self._primitive_of(node)
         if self.far and kernel in vmath.NEAR:
             kernel, limit = vmath.NEAR[kernel]
             self.limits[arguments[0]] = min(limit, self.limits.get(arguments[0], limit))
@@ -740,15 +808,18 @@ class _Printer:
                 self._line(f"{name} = {text}")
                 text = name
             text = f"{primitive}({text}, {argument})"
-        return self._rounded(FUNCTIONS[node.op].kernel, text)
+        return self._rounded(node, FUNCTIONS[node.op].kernel, text)
 
-    def _rounded(self, primitive: str, call: str) -> Text:
+    def _rounded(self, node: Node, primitive: str, call: str) -> Text:
         """Return a call in the type of the arithmetic; some primitives know doubles only."""
-        return self._typed(Text(call)) if self._form(primitive) == primitive else Text(call)
+        if _is_wide(node) or self._form(primitive) != primitive:
+            return Text(call)
+        return self._typed(Text(call))
 
-    def _typed_primitive(self, op: str) -> str:
-        """Return the primitive of an operation for the type of the arithmetic."""
-        return self._form(FUNCTIONS[op].kernel)
+    def _primitive_of(self, node: Node) -> str:
+        """Return the primitive of an operation for the type of its arithmetic."""
+        primitive = FUNCTIONS[node.op].kernel
+        return primitive if _is_wide(node) else self._form(primitive)
 
     def _form(self, primitive: str) -> str:
         return vmath.single(primitive) if self.dtype == "float32" else primitive
@@ -765,13 +836,19 @@ class _Printer:
         """Print a selection; a NaN in the condition gives NaN."""
         condition, yes, no = node.operands
         test = _wrapped(self._expression(condition), _OR)
-        first = _wrapped(self._expression(yes), _OR)
-        second = _wrapped(self._expression(no), _OR)
+        first, second = (self._branch(node, branch) for branch in (yes, no))
         ordered = " and ".join(self._ordered(condition))
         nan = self._typed(Text("math.nan")).code
         if not ordered:
             return Text(f"{first} if {test} else {second}", _CONDITIONAL)
         return Text(f"({first} if {test} else {second}) if {ordered} else {nan}", _CONDITIONAL)
+
+    def _branch(self, node: Node, branch: Node) -> str:
+        """Return one of the results of a selection, in the type of its arithmetic."""
+        text = self._expression(branch)
+        if self.dtype == "float32" and _is_wide(node) and not _is_wide(branch):
+            return f"np.float64({text.code})"
+        return _wrapped(text, _OR)
 
     def _ordered(self, condition: Node) -> list[str]:
         """Return the tests that nothing that a condition compares is NaN.
@@ -807,6 +884,17 @@ class _Printer:
             self._line(f"{name} = {' and '.join([*head, *lines[start : start + _TESTS]])}")
         self.ordered[condition] = name
         return [name]
+
+
+def _neutral(node: Node) -> str:
+    """Return what a reduction gives where there are no points."""
+    value = NEUTRAL[str(node.payload)]
+    return repr(value) if math.isfinite(value) else f"{'-' * (value < 0)}math.inf"
+
+
+def _is_wide(node: Node) -> bool:
+    """Tell whether a node is computed in doubles, as reductions are: it waits for one."""
+    return bool(node.phase) and not node.axes
 
 
 def _is_ordered(node: Node) -> bool:

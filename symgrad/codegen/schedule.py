@@ -166,7 +166,7 @@ def _fill(nest: Nest) -> None:
             nest.bodies[nest.depth(node.axes)].append(node)
 
 
-def cut(nest: Nest, cost: Callable[[Node], int]) -> list[Strip]:
+def cut(nest: Nest, cost: Callable[[Node], int], apart: bool = False) -> list[Strip]:
     """Return the strips of a nest over one axis.
 
     Functions of one depth, by how many others their operands wait for, share strips, those of
@@ -176,8 +176,11 @@ def cut(nest: Nest, cost: Callable[[Node], int]) -> list[Strip]:
     Args:
         nest: the nest, which has one loop.
         cost: the number of operations that the function of a node takes.
+        apart: sums and products are collected in a strip without such functions, which is
+            never done again.
     """
     inside = nest.bodies[0]
+    late = {t for t in nest.totals[0] if apart and t.payload in ("sum", "prod")}
     place = _places(inside, {node: c for node in inside if (c := cost(node)) >= _HEAVY})
     reach: dict[Node, int] = {}
     for node in inside:
@@ -185,7 +188,7 @@ def cut(nest: Nest, cost: Callable[[Node], int]) -> list[Strip]:
         reach[node] = place.get(node, before)
     count = 1 + max(place.values(), default=-1)
     glue = sum(node.op not in _FREE for node in inside) - len(place)
-    if not count or glue >= _GLUE:
+    if not count or late or glue >= _GLUE:
         # Waiting for the last functions, it would hold up those of the next points.
         reach.update({n: count for n in inside if reach[n] == count - 1 and n not in place})
         count += 1
@@ -194,7 +197,7 @@ def cut(nest: Nest, cost: Callable[[Node], int]) -> list[Strip]:
     for node, number in place.items():
         roots[number].append(node)
     for total in nest.totals[0]:
-        number = reach.get(total.operands[0], 0)
+        number = count - 1 if total in late else reach.get(total.operands[0], 0)
         strips[number].totals.append(total)
         roots[number].append(total.operands[0])
     for name, node in nest.stores[0]:

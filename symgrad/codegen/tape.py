@@ -1,10 +1,11 @@
 """The assembler: a Graph becomes a tape, the program of a register machine.
 
-What has no axes is computed once, at a single point, by the head of the tape; what varies is
-computed by its body, block by block. Registers are given out by a linear scan over the nodes
-in their order (Poletto and Sarkar, ACM TOPLAS 21 (1999) 895): a value gives its register back
-after its last use. No instruction writes a register that it reads, so that loops over blocks
-vectorise.
+A tape has a section for every reduction that waits for another one, as compiled kernels do.
+What has no axes is computed once, at a single point, by the head of a section; what varies is
+computed by its body, block by block, which also collects what its reductions combine.
+Registers are given out by a linear scan over the nodes in their order (Poletto and Sarkar, ACM
+TOPLAS 21 (1999) 895): a value gives its register back after its last use. No instruction writes
+a register that it reads, so that loops over blocks vectorise.
 """
 
 from __future__ import annotations
@@ -15,37 +16,64 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..graph.algebra import exact
-from ..graph.node import Graph, Node
+from ..graph.node import NEUTRAL, Graph, Node
 from ..language.program import Number
 from .machine import OPCODES
 from .python import LARGEST_POWER, UNROLLED
 
-__all__ = ["Tape", "assemble", "has_tape"]
+__all__ = ["Section", "Tape", "assemble", "has_tape"]
 
 _NAMES = frozenset({"step", "broadcast", "shift"})
 _LITERALS = frozenset({"number", "constant", "truth"})
-_KNOWN = _NAMES | _LITERALS | {"input", "extent", *OPCODES}
+_KNOWN = _NAMES | _LITERALS | {"input", "extent", "reduce", *OPCODES}
+#: What the numbers of a tape start with.
+_GIVEN = _LITERALS | {"input", "extent"}
 _CONSTANTS = {"pi": math.pi, "e": math.e}
+
+
+@dataclass(slots=True)
+class Section:
+    """What is computed between two times at which reductions are complete.
+
+    Attributes:
+        known: how many numbers are known before.
+        head: instructions of `FIELDS` numbers each, for numbers in the registers, the first of
+            which hold all numbers that are known.
+        head_size: how many registers the head has.
+        results: registers with the results of the head in the end, which are the next numbers.
+        body: instructions for blocks of points.
+        body_size: how many registers the body has.
+        loads: positions and axes of the inputs that the body reads, in order.
+        stores: which of the outputs with axes the body writes, in order.
+        totals: how each reduction combines points, its opcode, and what it starts from. Their
+            results are numbers, too, and follow those of the head.
+    """
+
+    known: int
+    head: array[int]
+    head_size: int
+    results: array[int]
+    body: array[int]
+    body_size: int
+    loads: tuple[tuple[int, int], ...]
+    stores: tuple[int, ...]
+    totals: tuple[tuple[int, float], ...]
 
 
 @dataclass(slots=True)
 class Tape:
     """The program of a register machine, see `symgrad.codegen.machine`.
 
+    The numbers of a tape are the constants of the formula, the arguments, the extents, and
+    then what its sections have made, section by section.
+
     Attributes:
         constants: the numbers of the formula.
-        arguments: positions of the inputs without axes that the head reads, in order.
-        extents: masks of axes; the head reads how many points they have.
-        head: instructions of `FIELDS` numbers each, for numbers in the registers. The
-            first registers hold the constants, the arguments and the extents.
-        head_size: how many registers the head has.
-        results: registers with the results of the head in the end: the outputs without axes
-            in order, then what the body needs.
-        returned: how many outputs have no axes.
-        body: instructions for blocks of points. Its numbers are the constants and then what
-            the head made for it.
-        body_size: how many registers the body has.
-        loads: positions and axes of the inputs that the body reads, in order.
+        arguments: positions of the inputs without axes that are needed, in order.
+        extents: masks of axes whose number of points is needed.
+        sections: what to do, in order.
+        size: how many numbers there are in the end.
+        returned: which of the numbers are the outputs without axes, in order.
         axes: mask of the axes of the points.
         rank: how many axes the arguments have together.
     """
@@ -53,21 +81,28 @@ class Tape:
     constants: tuple[float, ...]
     arguments: tuple[int, ...]
     extents: tuple[int, ...]
-    head: array[int]
-    head_size: int
-    results: array[int]
-    returned: int
-    body: array[int]
-    body_size: int
-    loads: tuple[tuple[int, int], ...]
+    sections: tuple[Section, ...]
+    size: int
+    returned: tuple[int, ...]
     axes: int
     rank: int
 
 
 def has_tape(graph: Graph) -> bool:
-    """Tell whether a Graph can be run from a tape: it combines no points."""
-    axes = {output.node.axes for output in graph.outputs if output.node.axes}
-    return len(axes) <= 1 and all(node.op in _KNOWN for node in graph.nodes())
+    """Tell whether a Graph can be run from a tape.
+
+    All that it writes or combines varies over the same axes, and it combines points only over
+    one axis that is the only one.
+    """
+    nodes = graph.nodes()
+    combined = {node.operands[0].axes for node in nodes if node.op == "reduce"}
+    axes = {output.node.axes for output in graph.outputs if output.node.axes} | combined
+    rank = max((node.axes.bit_length() for node in (*nodes, *graph.inputs)), default=0)
+    return (
+        len(axes) <= 1
+        and (rank == 1 or not combined)
+        and all(node.op in _KNOWN for node in nodes)
+    )
 
 
 def assemble(graph: Graph) -> Tape:
@@ -77,7 +112,7 @@ def assemble(graph: Graph) -> Tape:
 
 @dataclass(slots=True)
 class _Segment:
-    """The instructions of the head or of the body, and its registers.
+    """The instructions of a head or of a body, and its registers.
 
     Values go by their numbers in the order of the Assembler.
     """
@@ -86,7 +121,8 @@ class _Segment:
     size: int = 0
     free: list[int] = field(default_factory=list)
     register: dict[int, int] = field(default_factory=dict)
-    uses: list[int] = field(default_factory=list)
+    #: How often a value is still to be used; those that are missing stay to the end.
+    uses: dict[int, int] = field(default_factory=dict)
 
     def take(self) -> int:
         """Return a register that nothing uses."""
@@ -114,9 +150,10 @@ class _Segment:
         """Give the registers of values back after their last use."""
         uses = self.uses
         for value in values:
-            left = uses[value] = uses[value] - 1
-            if not left:
-                self.free.append(self.register.pop(value))
+            if value in uses:
+                left = uses[value] = uses[value] - 1
+                if not left:
+                    self.free.append(self.register.pop(value))
 
 
 class _Assembler:
@@ -127,102 +164,152 @@ class _Assembler:
         self.operands: list[list[int]] = []
         #: The number of what a node computes: the value behind the names and copies of it.
         self.meaning: dict[Node, int] = {}
-        self.head, self.body = _Segment(), _Segment()
-        self.crossing: dict[int, int] = {}
+        #: Which number a value is that is not computed in the section at hand.
         self.numbers: dict[int, int] = {}
+        #: By section, what its head computes, what is combined and what is written.
+        self.scalars: list[list[int]] = []
+        self.totals: list[list[int]] = []
+        self.stores: list[list[tuple[int, int]]] = []
 
     def tape(self) -> Tape:
-        """Assemble both segments."""
-        graph, head, body = self.graph, self.head, self.body
+        """Assemble all sections."""
+        graph = self.graph
         self._read()
         values = self.values
         position = {node: number for number, node in enumerate(graph.inputs)}
-        scalars = [value for value, node in enumerate(values) if not node.axes]
-        constants = [value for value in scalars if values[value].op in _LITERALS]
-        arguments = [value for value in scalars if values[value].op == "input"]
-        extents = [value for value in scalars if values[value].op == "extent"]
+        given = [value for value, node in enumerate(values) if not node.axes]
+        constants = [value for value in given if values[value].op in _LITERALS]
+        arguments = [value for value in given if values[value].op == "input"]
+        extents = [value for value in given if values[value].op == "extent"]
         for value in (*constants, *arguments, *extents):
-            head.register[value] = head.take()
-            # These registers are filled before the head starts and are never given back.
-            head.uses[value] = -1
-        self.numbers = {value: number for number, value in enumerate(constants)}
-        for number, value in enumerate(self.crossing, len(constants)):
-            self.numbers[value] = number
-        varying = [value for value, node in enumerate(values) if node.axes]
-        loads = [value for value in varying if values[value].op == "input"]
-        for value in scalars:
-            if value not in head.register:
-                self._instruction(head, value)
-        self._body(varying, loads)
-        outputs = [self.meaning[o.node] for o in graph.outputs if not o.node.axes]
-        results = [head.register[value] for value in (*outputs, *self.crossing)]
+            self.numbers[value] = len(self.numbers)
+        wanted = self._wanted()
+        sections = tuple(self._section(phase, wanted) for phase in range(len(self.scalars)))
+        scalars = [self.meaning[o.node] for o in graph.outputs if not o.node.axes]
+        every = (*(output.node for output in graph.outputs), *values)
         return Tape(
             tuple(_value(values[value]) for value in constants),
             tuple(position[values[value]] for value in arguments),
             tuple(int(values[value].payload) for value in extents),  # type: ignore[arg-type]
-            array("I", head.code),
-            head.size,
-            array("I", results),
-            len(outputs),
-            array("I", body.code),
-            body.size,
-            tuple((position[values[value]], values[value].axes) for value in loads),
-            max((output.node.axes for output in graph.outputs), default=0),
+            sections,
+            len(self.numbers),
+            tuple(self.numbers[value] for value in scalars),
+            max((node.axes for node in every), default=0),
             max((node.axes.bit_length() for node in graph.inputs), default=0),
         )
 
     def _read(self) -> None:
-        """Number the values and count their uses."""
+        """Number the values and distribute them over the sections."""
         meaning, values = self.meaning, self.values
-        head, body = self.head.uses, self.body.uses
-        for node in self.graph.nodes():
+        nodes = self.graph.nodes()
+        count = 1 + max((node.phase for node in nodes), default=0)
+        for part in (self.scalars, self.totals, self.stores):
+            part.extend([] for _ in range(count))
+        for node in nodes:
             operands = [meaning[operand] for operand in node.operands]
             if node.op in _NAMES:
                 meaning[node] = operands[0]
                 continue
-            meaning[node] = len(values)
+            value = meaning[node] = len(values)
             values.append(node)
             self.operands.append(operands)
-            head.append(0)
-            body.append(0)
-            uses = body if node.axes else head
+            if node.op == "reduce":
+                self.totals[node.operands[0].phase].append(value)
+            elif not node.axes and node.op not in _GIVEN:
+                self.scalars[node.phase].append(value)
+        written = [output.node for output in self.graph.outputs if output.node.axes]
+        for number, node in enumerate(written):
+            self.stores[node.phase].append((meaning[node], number))
+
+    def _wanted(self) -> bytearray:
+        """Mark the results of heads that are needed when these are done."""
+        values = self.values
+        wanted = bytearray(len(values))
+        for node, operands in zip(values, self.operands, strict=True):
             for value in operands:
-                uses[value] += 1
-                if node.axes and not values[value].axes:
-                    self._cross(value)
+                if node.axes or node.op == "reduce" or node.phase > values[value].phase:
+                    wanted[value] = 1
         for output in self.graph.outputs:
-            value = meaning[output.node]
-            uses = body if output.node.axes else head
-            uses[value] += 1
-            if output.node.axes and not values[value].axes:
-                self._cross(value)
+            wanted[self.meaning[output.node]] = 1
+        return wanted
 
-    def _cross(self, value: int) -> None:
-        """Note that the body needs a value of the head, which keeps it to the end."""
-        if self.values[value].op not in _LITERALS and value not in self.crossing:
-            self.crossing[value] = len(self.crossing)
-            self.head.uses[value] += 1
+    def _section(self, phase: int, wanted: bytearray) -> Section:
+        known = len(self.numbers)
+        head, results = self._head(self.scalars[phase], wanted)
+        body, loads = self._body(phase)
+        totals = [self.values[value] for value in self.totals[phase]]
+        for value in self.totals[phase]:
+            self.numbers[value] = len(self.numbers)
+        return Section(
+            known,
+            array("I", head.code),
+            head.size,
+            array("I", results),
+            array("I", body.code),
+            body.size,
+            loads,
+            tuple(number for _, number in self.stores[phase]),
+            tuple(
+                (OPCODES[f"collect_{node.payload}"], NEUTRAL[str(node.payload)])
+                for node in totals
+            ),
+        )
 
-    def _body(self, varying: Sequence[int], loads: Sequence[int]) -> None:
+    def _head(self, scalars: Sequence[int], wanted: bytearray) -> tuple[_Segment, list[int]]:
+        """Return the head of a section and the registers of its results."""
+        segment = _Segment(size=len(self.numbers), register=dict(self.numbers))
+        kept = [value for value in scalars if wanted[value]]
+        for value in scalars:
+            segment.uses[value] = int(wanted[value])
+            for operand in self.operands[value]:
+                if operand not in self.numbers:
+                    segment.uses[operand] += 1
+        for value in scalars:
+            self._instruction(segment, value)
+        for value in kept:
+            self.numbers[value] = len(self.numbers)
+        return segment, [segment.register[value] for value in kept]
+
+    def _body(self, phase: int) -> tuple[_Segment, tuple[tuple[int, int], ...]]:
+        """Return the body of a section and the inputs that it reads."""
+        values, operands = self.values, self.operands
+        segment = _Segment()
+        uses = segment.uses
+        due: dict[int, list[tuple[str, int]]] = {}
+        for number, value in enumerate(self.totals[phase]):
+            collect = f"collect_{values[value].payload}"
+            due.setdefault(operands[value][0], []).append((collect, number))
+        for number, (value, _) in enumerate(self.stores[phase]):
+            due.setdefault(value, []).append(("store", number))
+        pending = list(due)
+        for value, instructions in due.items():
+            uses[value] = len(instructions)
+        varying: set[int] = set()
+        while pending:
+            value = pending.pop()
+            if value not in varying and values[value].axes:
+                varying.add(value)
+                for operand in operands[value]:
+                    uses[operand] = uses.get(operand, 0) + 1
+                pending += operands[value]
+        order = sorted(varying)
+        loads = [value for value in order if values[value].op == "input"]
         row = {value: number for number, value in enumerate(loads)}
-        segment = self.body
-        wanted: dict[int, list[int]] = {}
-        stored = [output.node for output in self.graph.outputs if output.node.axes]
-        for number, node in enumerate(stored):
-            wanted.setdefault(self.meaning[node], []).append(number)
-        for value in varying:
+        for value in order:
             if value in row:
                 # It is read where it is first used.
                 continue
-            for operand in self.operands[value]:
+            for operand in operands[value]:
                 self._fetch(segment, operand, row)
             self._instruction(segment, value)
-            for number in wanted.pop(value, ()):
-                self._store(value, number)
-        for value, numbers in wanted.items():
+            for instruction in due.pop(value, ()):
+                _finish(segment, value, *instruction)
+        for value, instructions in due.items():
             self._fetch(segment, value, row)
-            for number in numbers:
-                self._store(value, number)
+            for instruction in instructions:
+                _finish(segment, value, *instruction)
+        position = {node: number for number, node in enumerate(self.graph.inputs)}
+        return segment, tuple((position[values[value]], values[value].axes) for value in loads)
 
     def _fetch(self, segment: _Segment, value: int, row: dict[int, int]) -> None:
         """Bring an input or a value of the head into a register of the body."""
@@ -231,11 +318,6 @@ class _Assembler:
                 segment.register[value] = segment.write("load", 0, row[value])
             else:
                 segment.register[value] = segment.write("number", 0, self.numbers[value])
-
-    def _store(self, value: int, number: int) -> None:
-        segment = self.body
-        segment.code += (OPCODES["store"], 0, segment.register[value], number, 0)
-        segment.release([value])
 
     def _instruction(self, segment: _Segment, value: int) -> None:
         """Write the instructions of a value."""
@@ -272,6 +354,12 @@ class _Assembler:
         result = segment.write("reciprocal", product)
         segment.free.append(product)
         return result
+
+
+def _finish(segment: _Segment, value: int, op: str, row: int) -> None:
+    """Write an output, or add to what a reduction collects."""
+    segment.code += (OPCODES[op], 0, segment.register[value], row, 0)
+    segment.release([value])
 
 
 def _value(node: Node) -> float:

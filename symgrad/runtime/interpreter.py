@@ -12,11 +12,12 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-__all__ = ["Compiled", "Interpreter", "Tape"]
+__all__ = ["Compiled", "Interpreter", "Machines", "Section", "Tape"]
 
 #: Bytes that the registers of blocks may take: they should stay in the cache of a core.
 _REGISTER_BYTES = 1 << 18
@@ -29,21 +30,55 @@ _LAUNCH = 1 << 28
 Value = Any  # a number or an array
 
 
+class Section(Protocol):
+    """What the runtime needs to know of a section of a tape."""
+
+    known: int
+    head: array[int]
+    head_size: int
+    results: array[int]
+    body: array[int]
+    body_size: int
+    loads: tuple[tuple[int, int], ...]
+    stores: tuple[int, ...]
+    totals: tuple[tuple[int, float], ...]
+
+
 class Tape(Protocol):
     """What the runtime needs to know of a tape; `symgrad.codegen.tape` explains it."""
 
     constants: tuple[float, ...]
     arguments: tuple[int, ...]
     extents: tuple[int, ...]
-    head: array[int]
-    head_size: int
-    results: array[int]
-    returned: int
-    body: array[int]
-    body_size: int
-    loads: tuple[tuple[int, int], ...]
+    size: int
+    returned: tuple[int, ...]
     axes: int
     rank: int
+
+    @property
+    def sections(self) -> Sequence[Section]:
+        """The sections in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """The machines that run a tape; those that it does not need may be None.
+
+    Attributes:
+        fields: how many numbers an instruction has.
+        lanes: how many lanes a reduction has.
+        point: runs heads that wait for no reduction.
+        wide: runs the others, which compute in doubles.
+        blocks: runs bodies.
+        fold: combines lanes.
+    """
+
+    fields: int
+    lanes: int
+    point: Callable[..., None] | None
+    wide: Callable[..., None] | None
+    blocks: Callable[..., None] | None
+    fold: Callable[..., None] | None
 
 
 class Compiled(NamedTuple):
@@ -72,9 +107,7 @@ class Interpreter:
         self,
         tape: Tape,
         dtype: str,
-        fields: int,
-        point: Callable[..., None] | None,
-        blocks: Callable[..., None] | None,
+        machines: Machines,
         inputs: int,
         compiled: Compiled | None = None,
     ) -> None:
@@ -83,34 +116,32 @@ class Interpreter:
         Args:
             tape: what to run.
             dtype: the floating-point type of the arithmetic.
-            fields: how many numbers an instruction has.
-            point: the machine of numbers; None if the head has no instructions.
-            blocks: the machine of blocks; None if the body has none.
+            machines: what runs it.
             inputs: how many inputs there are.
             compiled: what takes over when the tape has run for long; None if nothing does.
         """
         self._dtype = np.dtype(dtype)
-        self._head = np.asarray(tape.head, np.uint32).reshape(-1, fields)
-        self._body = np.asarray(tape.body, np.uint32).reshape(-1, fields)
         self._tape = tape
         self._compiled = compiled
         self._spent = 0.0
         self._function: Callable[..., Any] = self._interpret
         self._lock = threading.Lock()
-        self.pointwise = tape.rank == 1 and not tape.returned and not tape.extents
-        self._point, self._blocks = point, blocks
+        self._sections = [
+            _Prepared(section, self._dtype, machines, wide=number > 0)
+            for number, section in enumerate(tape.sections)
+        ]
+        totals = any(section.totals for section in tape.sections)
+        self.pointwise = tape.rank == 1 and not (tape.returned or tape.extents or totals)
         self._first, self._last = tape.rank, tape.rank + inputs
         constants, given = len(tape.constants), len(tape.arguments)
         self._given = slice(constants, constants + given)
         self._extents = slice(constants + given, constants + given + len(tape.extents))
-        #: The numbers that the head starts with; those of the arguments are still missing.
-        self._numbers = np.zeros(self._extents.stop, self._dtype)
+        #: The numbers that a call starts with; those of the arguments are still missing.
+        self._numbers = np.zeros(tape.size)
         with np.errstate(all="ignore"):
-            self._numbers[:constants] = tape.constants
-        self._results = np.asarray(tape.results, np.uint32)
+            self._numbers[:constants] = np.array(tape.constants, self._dtype)
+        self._returned = _places(tape.returned)
         self._in_order = tape.arguments == tuple(range(inputs))
-        row = max(1, tape.body_size) * self._dtype.itemsize
-        self._block = _power_of_two(_REGISTER_BYTES // row, _SMALLEST_BLOCK, _LARGEST_BLOCK)
 
     def __call__(self, *values: Value) -> Any:
         """Compute the outputs."""
@@ -135,55 +166,114 @@ class Interpreter:
     def _interpret(self, *values: Value) -> Any:
         tape = self._tape
         inputs = values if not tape.rank else values[self._first : self._last]
-        results = self._run_head(inputs, values)
-        if self._blocks is not None:
-            self._run_body(self._blocks, inputs, values, results[tape.returned :])
-            results = results[: tape.returned]
-        if tape.returned == 1:
-            return results.item()
-        return tuple(results.tolist())
-
-    def _run_head(self, inputs: Sequence[Value], values: Sequence[Value]) -> np.ndarray:
-        """Return the outputs that do not vary, then what the body needs."""
-        tape = self._tape
         numbers = self._numbers.copy()
         numbers[self._given] = (
             inputs if self._in_order else [inputs[position] for position in tape.arguments]
         )
         if tape.extents:
             numbers[self._extents] = [_points(mask, values) for mask in tape.extents]
-        if self._point is None:
-            return numbers[self._results]
-        results = np.empty(len(self._results), self._dtype)
-        self._point(self._head, numbers, tape.head_size, self._results, results)
-        return results
+        if self._dtype != numbers.dtype:
+            given = numbers[self._given.start : self._extents.stop]
+            given[:] = given.astype(self._dtype)
+        with np.errstate(all="ignore"):
+            for section in self._sections:
+                section.run_head(numbers)
+                if section.blocks is not None:
+                    self._run_body(section, section.blocks, inputs, values, numbers)
+        results = numbers[self._returned]
+        if len(tape.returned) == 1:
+            return results.item()
+        return tuple(results.tolist())
 
     def _run_body(
         self,
+        section: _Prepared,
         run: Callable[..., None],
         inputs: Sequence[Value],
         values: Sequence[Value],
-        results: np.ndarray,
+        numbers: np.ndarray,
     ) -> None:
-        """Fill the outputs that vary, some blocks of points at a time."""
+        """Write outputs and collect what reductions combine, some blocks at a time."""
         tape = self._tape
-        outputs = values[self._last :]
-        numbers = np.concatenate([self._numbers[: len(tape.constants)], results])
-        arrays = [_spread(inputs[k], axes, tape.axes, values) for k, axes in tape.loads]
+        outputs = [values[self._last + number] for number in section.stores]
+        known = numbers[: section.after].astype(self._dtype)
+        arrays = [_spread(inputs[k], axes, tape.axes, values) for k, axes in section.loads]
         points = _points(tape.axes, values)
+        lanes = section.lanes()
         rows = len(arrays) + len(outputs)
-        wish = min(_COPY_BYTES // (rows * self._dtype.itemsize), _LAUNCH // len(self._body))
-        step = _power_of_two(wish, self._block, points)
-        block = min(self._block, points)
+        wish = min(_COPY_BYTES // (rows * self._dtype.itemsize), _LAUNCH // len(section.body))
+        step = _power_of_two(wish, section.block, max(points, section.block))
+        block = min(section.block, points)
         for start in range(0, points, step):
             stop = min(start + step, points)
             loaded = np.empty((len(arrays), stop - start), self._dtype)
             for row, source in zip(loaded, arrays, strict=True):
                 row[:] = source[start:stop]
             made = np.empty((len(outputs), stop - start), self._dtype)
-            run(self._body, numbers, tape.body_size, block, loaded, made)
+            run(section.body, known, section.body_size, block, loaded, made, lanes, start)
             for output, row in zip(outputs, made, strict=True):
                 output[start:stop] = row
+        section.fold(lanes, numbers)
+
+
+class _Prepared:
+    """A section with its machines."""
+
+    def __init__(
+        self, section: Section, dtype: np.dtype, machines: Machines, wide: bool
+    ) -> None:
+        fields = machines.fields
+        self.known = section.known
+        #: Where the results of the head end, and those of the reductions.
+        self.after = section.known + len(section.results)
+        self.head = np.asarray(section.head, np.uint32).reshape(-1, fields)
+        self.head_size = section.head_size
+        self.results = np.asarray(section.results, np.uint32)
+        self.point = (machines.wide if wide else machines.point) if len(self.head) else None
+        self.dtype = np.dtype(np.float64) if wide else dtype
+        self.body = np.asarray(section.body, np.uint32).reshape(-1, fields)
+        self.body_size = section.body_size
+        self.blocks = machines.blocks if len(self.body) else None
+        self.loads, self.stores = section.loads, section.stores
+        row = max(1, section.body_size) * dtype.itemsize
+        most = machines.lanes if section.totals else _LARGEST_BLOCK
+        self.block = _power_of_two(_REGISTER_BYTES // row, _SMALLEST_BLOCK, most)
+        self.opcodes = np.array([opcode for opcode, _ in section.totals], np.uint32)
+        self._starts = np.array([[start] for _, start in section.totals])
+        self._width = machines.lanes
+        self._fold = machines.fold
+
+    def run_head(self, numbers: np.ndarray) -> None:
+        """Compute the results of the head from the numbers that are known."""
+        if self.point is None:
+            return
+        known, made = numbers[: self.known], numbers[self.known : self.after]
+        if self.dtype == numbers.dtype:
+            self.point(self.head, known, self.head_size, self.results, made)
+            return
+        results = np.empty(len(made), self.dtype)
+        self.point(self.head, known.astype(self.dtype), self.head_size, self.results, results)
+        made[:] = results
+
+    def lanes(self) -> np.ndarray:
+        """Return the lanes of all reductions as they start."""
+        lanes = np.empty((len(self.opcodes), self._width))
+        if len(lanes):
+            lanes[:] = self._starts
+        return lanes
+
+    def fold(self, lanes: np.ndarray, numbers: np.ndarray) -> None:
+        """Put the results of the reductions where they belong."""
+        if self._fold is not None and len(lanes):
+            totals = numbers[self.after : self.after + len(lanes)]
+            self._fold(lanes, self.opcodes, totals)
+
+
+def _places(numbers: Sequence[int]) -> slice | np.ndarray:
+    """Return an index for places; those in sequence are a slice."""
+    if numbers and tuple(numbers) == tuple(range(numbers[0], numbers[0] + len(numbers))):
+        return slice(numbers[0], numbers[0] + len(numbers))
+    return np.array(numbers, np.intp)
 
 
 def _points(mask: int, extents: Sequence[int]) -> int:

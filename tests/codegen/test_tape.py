@@ -178,25 +178,103 @@ def test_extents_reach_the_head():
     assert identical(one[0], other[0])
 
 
-def test_sums_over_points_are_compiled():
+def test_large_formulas_with_sums_run_from_a_tape():
     x = np.linspace(0.0, 1.0, 50)
-    f = sg.compile("sum(sin(a*x))", backend="interpreter")
-    with pytest.raises(UnsupportedError, match="no sums over points"):
-        f(1.0, x)
-    # More than is compiled at once, were it not for the sum.
-    steps = (f"u{k + 1} = u{k}*x + a" for k in range(COMPILED_AT_ONCE))
-    total = sg.compile("; ".join(["u0 = x", *steps, f"sum(u{COMPILED_AT_ONCE})"]))
-    expected = x
-    for _ in range(COMPILED_AT_ONCE):
-        expected = expected * x + 0.25
-    assert float(total(x, 0.25)) == pytest.approx(expected.sum(), rel=1e-12)
+    for count in (COMPILED_AT_ONCE, 2500):
+        steps = (f"u{k + 1} = u{k}*x + a" for k in range(count))
+        total = sg.compile("; ".join(["u0 = x", *steps, f"sum(u{count})"]))
+        kernel = total.compiled(Variant((1, 0), 1)).kernel
+        assert isinstance(kernel.function, Interpreter)
+        assert kernel.source == ""
+        expected = x
+        slope = np.zeros_like(x)
+        for _ in range(count):
+            expected, slope = expected * x + 0.25, slope * x + 1
+        value, gradient = sg.value_and_grad(total, wrt="a")(x, 0.25)
+        assert float(value) == pytest.approx(expected.sum(), rel=1e-12)
+        assert float(gradient) == pytest.approx(slope.sum(), rel=1e-12)
+    assert total.cost()["forward"] >= 5000
+
+
+#: Formulas over U, a long polynomial of x and a, whose reductions wait for up to two others.
+COMBINED = (
+    "log(sum(exp(U)))*a + 0.1*sum(sin(x)*U)/a",
+    "exp(U - logsumexp(U))*a",
+    "max(U)*min(x*U) + std(U) + where(max(x) > a, a, 0.3)*a",
+    "prod(1 + U/1000) - mean(U)**2*norm(x)",
+)
+
+
+def long(text: str, count: int = 30) -> str:
+    steps = [f"u{k + 1} = u{k}*x + (u{k} - {k}.5)*a/64" for k in range(count)]
+    return "; ".join(["u0 = x*a", *steps, text.replace("U", f"u{count}")])
+
+
+@pytest.mark.parametrize("text", COMBINED)
+def test_reductions_have_the_same_bits(text):
+    one, other = map(sg.value_and_grad, both(long(text), inputs=["x", "a"]))
+    for size in (0, 1, 7, 255, 256, 257, 700, 5000):
+        x = seeded(f"{text} {size}")
+        arguments = np.array([x.uniform(-1, 1) for _ in range(size)]), 0.7
+        (a, slopes), (b, others) = one(*arguments), other(*arguments)
+        assert identical(a, b)
+        assert all(map(identical, slopes, others))
+    function = other.compiled(Variant((1, 0), 1)).kernel.function
+    assert isinstance(function, Interpreter)
+
+
+def test_reductions_of_float32_have_the_same_bits():
+    text = long(f"({COMBINED[0]}) + ({COMBINED[2]})*x - ({COMBINED[3]})")
+    one, other = both(text, inputs=["x", "a"])
+    for size in (0, 1, 255, 257, 5000):
+        rng = seeded(f"single {size}")
+        x = np.array([rng.uniform(-1, 1) for _ in range(size)], np.float32)
+        a, b = one(x, 0.7), other(x, 0.7)
+        assert a.dtype == b.dtype == np.float32
+        assert identical(a, b)
+
+
+def test_reductions_do_not_depend_on_how_the_points_are_launched(monkeypatch):
+    f = sg.compile(long(f"({COMBINED[2]})*x + ({COMBINED[3]})"), backend="interpreter")
+    x = np.linspace(-1.0, 1.0, 3001)
+    whole = f(x, 0.7)
+    monkeypatch.setattr("symgrad.runtime.interpreter._LAUNCH", 1)
+    monkeypatch.setattr("symgrad.runtime.interpreter._REGISTER_BYTES", 1)
+    assert identical(whole, sg.compile(f.program.text, backend="interpreter")(x, 0.7))
+    assert identical(whole, f(x, 0.7))
+
+
+def test_small_formulas_with_sums_are_compiled_by_every_backend():
+    x = np.linspace(0.0, 1.0, 5000)
+    one, other = (f(x, 0.7) for f in both("sum(sin(a*x))", inputs=["x", "a"]))
+    assert identical(one, other)
+    kernel = sg.compile("max(sin(x))", backend="interpreter").compiled(Variant((1,), 1)).kernel
+    assert isinstance(kernel.function, Interpreter)
+
+
+def test_sums_over_several_axes_are_compiled():
+    text = long("sum(U*y)", COMPILED_AT_ONCE)
+    x, y = np.linspace(0.0, 1.0, 5), np.linspace(0.0, 1.0, 3)[:, None]
+    f = sg.compile(text, backend="interpreter", inputs=["x", "y", "a"])
+    with pytest.raises(UnsupportedError, match="no sums over points of several axes"):
+        f(x, y, 0.5)
+    assert isinstance(f.compiled(Variant((1, 1, 0), 1)).kernel.function, Interpreter)
+
+
+def test_a_section_for_every_reduction_that_waits():
+    for text, count in (("sum(x)", 2), ("exp(x - logsumexp(x))", 3), ("max(x) + sum(x)", 2)):
+        tape = tape_of(text, arrays=("x",))
+        assert len(tape.sections) == count
+        totals = [len(section.totals) for section in tape.sections]
+        assert totals == {"max(x) + sum(x)": [2, 0]}.get(text, [1] * (count - 1) + [0])
 
 
 def test_no_instruction_writes_what_it_reads():
     for arrays in ((), ("x",), ("x", "y", "k")):
         tape = tape_of(TEXT, Gradient(value=True) if len(arrays) != 1 else Gradient(("x",)))
         body = tape_of(TEXT, arrays=arrays)
-        for code in (tape.head, body.head, body.body):
+        (alone,), (section,) = tape.sections, body.sections
+        for code in (alone.head, section.head, section.body):
             for name, result, operands in instructions(code):
                 count = {"number": 0, "load": 0, "store": 0, "integer_power": 1}.get(name)
                 if count is None:
@@ -209,14 +287,16 @@ def test_registers_do_not_grow_with_the_length_of_a_chain():
     def chain(n):
         return "; ".join(["u0 = x", *(f"u{k + 1} = sin(u{k})*x + c" for k in range(n))])
 
-    assert tape_of(chain(10)).head_size == tape_of(chain(1000)).head_size
-    assert tape_of(chain(1000), arrays=("x",)).body_size <= 6
+    (short,), (long,) = tape_of(chain(10)).sections, tape_of(chain(1000)).sections
+    assert short.head_size == long.head_size
+    (varying,) = tape_of(chain(1000), arrays=("x",)).sections
+    assert varying.body_size <= 6
 
 
 def test_what_does_not_vary_is_computed_once():
-    tape = tape_of("exp(k)*x + k**2", arrays=("x",))
-    assert [name for name, _, _ in instructions(tape.head)] == ["exp", "mul"]
-    names = [name for name, _, _ in instructions(tape.body)]
+    (section,) = tape_of("exp(k)*x + k**2", arrays=("x",)).sections
+    assert [name for name, _, _ in instructions(section.head)] == ["exp", "mul"]
+    names = [name for name, _, _ in instructions(section.body)]
     assert sorted(names) == ["add", "load", "mul", "number", "number", "store"]
 
 
@@ -231,7 +311,7 @@ def test_every_row_is_an_instruction_of_the_complete_machine():
         basic = print_machine(points, complete=False)
         assert text == print_machine.__wrapped__(points)
         for name, opcode in OPCODES.items():
-            if name in ("number", "load", "store") and points == "point":
+            if name.startswith(("number", "load", "store", "collect")) and points == "point":
                 continue
             assert f"opcode == {opcode}:" in text
             assert (f"opcode == {opcode}:" in basic) == is_basic([opcode])
