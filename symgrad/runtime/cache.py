@@ -41,6 +41,7 @@ from pathlib import Path
 from types import ModuleType
 
 from symgrad.errors import CacheWarning
+from symgrad.runtime import interrupts
 from symgrad.runtime.start import start_numba
 from symgrad.version import version
 
@@ -239,7 +240,8 @@ def _execute(digest: str, source: str, file: str) -> ModuleType:
     code = compile(source, file, "exec", dont_inherit=True, optimize=0)
     sys.modules[name] = module
     try:
-        exec(code, module.__dict__)  # noqa: S102
+        with interrupts.kept():
+            exec(code, module.__dict__)  # noqa: S102
     except BaseException:
         sys.modules.pop(name, None)
         raise
