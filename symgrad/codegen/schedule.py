@@ -25,6 +25,8 @@ __all__ = ["Nest", "Schedule", "Section", "Strip", "cut", "rows", "schedule"]
 _HEAVY = 8
 #: How many operations of such functions a strip holds before the next one starts.
 _STRIP = 90
+#: So many strips at most: Numba looks for variables through all loops, one inside the other.
+_STRIPS = 24
 #: What takes more operations than this is kept for later strips and not computed again.
 _REPEATED = 2
 #: From so many other operations on, those after the last function are a strip of their own.
@@ -257,7 +259,10 @@ def _places(inside: list[Node], heavy: dict[Node, int]) -> dict[Node, int]:
             strip, load = strip + 1, 0
         load, last = load + weight, level
         place.update(dict.fromkeys(nodes, strip))
-    return place
+    count = strip + 1
+    if count <= _STRIPS:
+        return place
+    return {node: number * _STRIPS // count for node, number in place.items()}
 
 
 def _effort(inside: list[Node], place: dict[Node, int]) -> dict[Node, int]:

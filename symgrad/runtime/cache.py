@@ -40,7 +40,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from symgrad.errors import CacheWarning
+from symgrad.errors import CacheWarning, UnsupportedError
 from symgrad.runtime import interrupts
 from symgrad.runtime.start import start_numba
 from symgrad.version import version
@@ -133,6 +133,7 @@ def load(source: str) -> ModuleType:
             explicit signatures and ``cache=True``, so that running it compiles them.
 
     Raises:
+        UnsupportedError: Numba would have to recurse too deeply to compile it.
         Exception: whatever `source` itself raises; never a fault of the disk.
     """
     digest = _digest(source)
@@ -154,6 +155,8 @@ def _loaded(digest: str, source: str) -> ModuleType:
             module = _restore(root, digest, source)
             if module is None:
                 module, fault = _build(root, digest, source)
+    except UnsupportedError:
+        raise
     except Exception as error:  # a fault of the source comes up again below
         fault = error
     if module is None:
@@ -242,8 +245,14 @@ def _execute(digest: str, source: str, file: str) -> ModuleType:
     try:
         with interrupts.kept():
             exec(code, module.__dict__)  # noqa: S102
-    except BaseException:
+    except BaseException as error:
         sys.modules.pop(name, None)
+        if isinstance(error, RecursionError):
+            # Numba walks through all branches and loops of a function one inside the other.
+            raise UnsupportedError(
+                "the formula has more conditions and loops one after the other than Numba can "
+                "compile: use backend='auto' or 'interpreter'"
+            ) from None
         raise
     return module
 

@@ -12,10 +12,13 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+
+from ..errors import UnsupportedError
 
 __all__ = ["Compiled", "Interpreter", "Machines", "Section", "Tape"]
 
@@ -160,7 +163,9 @@ class Interpreter:
         """Let compiled code take over, once for all threads."""
         with self._lock:
             if self._compiled is not None:
-                self._function = self._compiled.make()
+                # What cannot be compiled goes on as it is.
+                with suppress(UnsupportedError):
+                    self._function = self._compiled.make()
                 self._compiled = None
 
     def _interpret(self, *values: Value) -> Any:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 from symgrad import vmath
 from symgrad.calculus.transform import Gradient
+from symgrad.codegen.python import print_function
 from symgrad.codegen.schedule import Nest, Strip, cut, rows, schedule
 from symgrad.graph.evaluate import evaluate
 from symgrad.graph.node import Graph, Node
@@ -116,3 +117,36 @@ def test_blocks_of_any_length(points: int) -> None:
         np.testing.assert_allclose(np.ravel(found), np.mean(values, axis=0), rtol=1e-12)
     else:
         assert np.isnan(found[0])
+
+
+def test_the_number_of_strips_is_limited() -> None:
+    text = "sum(" + "sin(" * 400 + "x" + ")" * 400 + ")"
+    (nest,) = nests(graph_of(text, arrays={"x": 1}))
+    for apart in (False, True):
+        strips = cut(nest, cost, apart)
+        check(nest, strips)
+        assert 20 < len(strips) <= 25
+        assert all(strip.body or strip.reads for strip in strips)
+
+
+def test_lanes_collect_where_nothing_is_done_twice() -> None:
+    text = "f(x, a) = sum(sin(a*x)) + prod(cos(x)) + max(sin(x)) + mean(x)"
+    graph = graph_of(text, both, arrays={"x": 1})
+    function = print_function(graph, "kernel", lanes=True)
+    loops = [node for node in ast.walk(ast.parse(function.source)) if isinstance(node, ast.For)]
+    collecting = [
+        loop
+        for loop in loops
+        if "range(size" in ast.unparse(loop.iter) and "lanes[" in ast.unparse(loop)
+    ]
+    assert not any("sin" in ast.unparse(loop) for loop in collecting)
+    # Arguments beyond the limit of the near functions are in the second of three blocks.
+    x = np.random.default_rng(3).uniform(-1.0, 1.0, 700)
+    x[300] = 1e13
+    given = run(graph, function, [700], [x, 0.7])
+    usual = run(graph, print_function(graph, "kernel"), [700], [x, 0.7])
+    for one, other in zip(given, usual, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11)
+    assert given[0] == pytest.approx(
+        np.sin(0.7 * x).sum() + np.cos(x).prod() + np.sin(x).max() + x.mean(), rel=1e-12
+    )

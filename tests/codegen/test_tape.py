@@ -8,6 +8,7 @@ import pytest
 from oracle import SPECIAL, identical, seeded
 
 import symgrad as sg
+from symgrad import compiler
 from symgrad.calculus.transform import Gradient
 from symgrad.codegen.machine import FIELDS, OPCODES, is_basic, print_machine
 from symgrad.codegen.tape import Tape, assemble, has_tape
@@ -343,6 +344,19 @@ def test_a_tape_that_has_run_for_long_gives_way_to_compiled_code():
     assert f(0.5, 0.75) == before
     assert function._function != function._interpret
     assert f(0.5, 0.75) == before
+
+
+def test_a_tape_that_cannot_be_compiled_goes_on(monkeypatch):
+    text = "; ".join(["u0 = x", *(f"u{k + 1} = u{k}*y - x" for k in range(100))])
+    f = sg.compile(text)
+    function = f.compiled(Variant((0, 0))).kernel.function
+    before = f(0.5, 0.75)
+    monkeypatch.setattr(compiler, "print_module", lambda *_: "def f():\n    f()\n\n\nf()\n")
+    function._spent = 1e9
+    assert f(0.5, 0.75) == before
+    assert function._function == function._interpret
+    with pytest.raises(UnsupportedError, match="conditions and loops one after the other"):
+        sg.compile(text, backend="jit")(0.5, 0.75)
 
 
 def test_what_is_asked_for_stays():
