@@ -169,6 +169,13 @@ class Interpreter:
                 self._compiled = None
 
     def _interpret(self, *values: Value) -> Any:
+        if self._dtype == self._numbers.dtype:
+            return self._run(values)
+        # Numbers beyond the range of the type become infinite, silently.
+        with np.errstate(all="ignore"):
+            return self._run(values)
+
+    def _run(self, values: Sequence[Value]) -> Any:
         tape = self._tape
         inputs = values if not tape.rank else values[self._first : self._last]
         numbers = self._numbers.copy()
@@ -180,11 +187,10 @@ class Interpreter:
         if self._dtype != numbers.dtype:
             given = numbers[self._given.start : self._extents.stop]
             given[:] = given.astype(self._dtype)
-        with np.errstate(all="ignore"):
-            for section in self._sections:
-                section.run_head(numbers)
-                if section.blocks is not None:
-                    self._run_body(section, section.blocks, inputs, values, numbers)
+        for section in self._sections:
+            section.run_head(numbers)
+            if section.blocks is not None:
+                self._run_body(section, section.blocks, inputs, values, numbers)
         results = numbers[self._returned]
         if len(tape.returned) == 1:
             return results.item()
@@ -228,9 +234,9 @@ class _Prepared:
         self, section: Section, dtype: np.dtype, machines: Machines, wide: bool
     ) -> None:
         fields = machines.fields
-        self.known = section.known
-        #: Where the results of the head end, and those of the reductions.
+        #: Where the results of the head end, and where they are.
         self.after = section.known + len(section.results)
+        self._known, self._made = slice(section.known), slice(section.known, self.after)
         self.head = np.asarray(section.head, np.uint32).reshape(-1, fields)
         self.head_size = section.head_size
         self.results = np.asarray(section.results, np.uint32)
@@ -252,7 +258,7 @@ class _Prepared:
         """Compute the results of the head from the numbers that are known."""
         if self.point is None:
             return
-        known, made = numbers[: self.known], numbers[self.known : self.after]
+        known, made = numbers[self._known], numbers[self._made]
         if self.dtype == numbers.dtype:
             self.point(self.head, known, self.head_size, self.results, made)
             return
