@@ -80,17 +80,13 @@ _DECORATOR = f"@numba.njit({vmath.UNWRAPPED})"
 
 _POINT = """\
 @numba.njit(
-    [(numba.uint32[:, ::1], number[::1], numba.int64, numba.uint32[::1], number[::1])],
+    [(numba.uint32[:, ::1], number[::1])],
     error_model="numpy", nogil=True, cache=True,
 )
-def run(tape, numbers, size, places, results):
-    registers = np.empty(size, np.{dtype})
-    registers[: len(numbers)] = numbers
+def run(tape, registers):
     for line in range(len(tape)):
         opcode = tape[line, 0]
 {dispatch}
-    for k in range(len(places)):
-        results[k] = registers[places[k]]
 """
 
 _BLOCKS = """\
@@ -168,13 +164,12 @@ def print_machine(
     """Return the text of the module of a machine; its function is called ``run``.
 
     Args:
-        points: "point" for numbers in the registers, ``run(tape, numbers, size, places,
-            results)``: the numbers go to the first of `size` registers, and what the registers
-            `places` hold in the end to `results`. "blocks" for blocks of points in the
-            registers, ``run(tape, numbers, size, block, inputs, outputs, lanes, first)``: a
-            row of `inputs` is an input and a row of `outputs` an output at all points. A row
-            of `lanes` is what a reduction has collected; `first` is where these points are
-            among all. Blocks with reductions have 256 points or a part of that.
+        points: "point" for numbers in the registers, ``run(tape, registers)``. "blocks" for
+            blocks of points in the registers, ``run(tape, numbers, size, block, inputs,
+            outputs, lanes, first)``: a row of `inputs` is an input and a row of `outputs` an
+            output at all points. A row of `lanes` is what a reduction has collected; `first`
+            is where these points are among all. Blocks with reductions have 256 points or a
+            part of that.
         dtype: the floating-point type of the arithmetic.
         complete: with all instructions, and not only with those that `is_basic` names.
     """

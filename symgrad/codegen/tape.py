@@ -3,7 +3,10 @@
 A tape has a section for every reduction that waits for another one, as compiled kernels do.
 What has no axes is computed once, at a single point, by the head of a section; what varies is
 computed by its body, block by block, which also collects what its reductions combine.
-Registers are given out by a linear scan over the nodes in their order (Poletto and Sarkar, ACM
+
+Every number has a register of its own: there are no more of them than nodes, and a tape with
+millions of instructions is written as fast as it is read. A block is large, so registers of
+blocks are given out by a linear scan over the nodes in their order (Poletto and Sarkar, ACM
 TOPLAS 21 (1999) 895): a value gives its register back after its last use. No instruction writes
 a register that it reads, so that loops over blocks vectorise.
 """
@@ -28,6 +31,8 @@ _LITERALS = frozenset({"number", "constant", "truth"})
 _KNOWN = _NAMES | _LITERALS | {"input", "extent", "reduce", *OPCODES}
 #: What the numbers of a tape start with.
 _GIVEN = _LITERALS | {"input", "extent"}
+#: Operations of which one node takes several instructions.
+_COMPOUND = frozenset({"pow", "max", "min"})
 _CONSTANTS = {"pi": math.pi, "e": math.e}
 
 
@@ -36,11 +41,8 @@ class Section:
     """What is computed between two times at which reductions are complete.
 
     Attributes:
-        known: how many numbers are known before.
-        head: instructions of `FIELDS` numbers each, for numbers in the registers, the first of
-            which hold all numbers that are known.
-        head_size: how many registers the head has.
-        results: registers with the results of the head in the end, which are the next numbers.
+        head: instructions of `FIELDS` numbers each; their registers are the numbers.
+        known: how many numbers are known when the head is done.
         body: instructions for blocks of points.
         body_size: how many registers the body has.
         loads: positions and axes of the inputs that the body reads, in order.
@@ -49,10 +51,8 @@ class Section:
             results are numbers, too, and follow those of the head.
     """
 
-    known: int
     head: array[int]
-    head_size: int
-    results: array[int]
+    known: int
     body: array[int]
     body_size: int
     loads: tuple[tuple[int, int], ...]
@@ -65,7 +65,7 @@ class Tape:
     """The program of a register machine, see `symgrad.codegen.machine`.
 
     The numbers of a tape are the constants of the formula, the arguments, the extents, and
-    then what its sections have made, section by section.
+    then what its sections make, section by section.
 
     Attributes:
         constants: the numbers of the formula.
@@ -94,15 +94,15 @@ def has_tape(graph: Graph) -> bool:
     All that it writes or combines varies over the same axes, and it combines points only over
     one axis that is the only one.
     """
+    if not graph.ops() <= _KNOWN:
+        return False
+    axes = {output.node.axes for output in graph.outputs if output.node.axes}
+    if "reduce" not in graph.ops():
+        return len(axes) <= 1
     nodes = graph.nodes()
-    combined = {node.operands[0].axes for node in nodes if node.op == "reduce"}
-    axes = {output.node.axes for output in graph.outputs if output.node.axes} | combined
-    rank = max((node.axes.bit_length() for node in (*nodes, *graph.inputs)), default=0)
-    return (
-        len(axes) <= 1
-        and (rank == 1 or not combined)
-        and all(node.op in _KNOWN for node in nodes)
-    )
+    axes |= {node.operands[0].axes for node in nodes if node.op == "reduce"}
+    rank = max(node.axes.bit_length() for node in (*nodes, *graph.inputs))
+    return len(axes) <= 1 and rank == 1
 
 
 def assemble(graph: Graph) -> Tape:
@@ -111,255 +111,267 @@ def assemble(graph: Graph) -> Tape:
 
 
 @dataclass(slots=True)
-class _Segment:
-    """The instructions of a head or of a body, and its registers.
+class _Body:
+    """The instructions of a body and its registers.
 
-    Values go by their numbers in the order of the Assembler.
+    Attributes:
+        code: the instructions.
+        size: how many registers there are.
+        free: registers that nothing uses.
+        register: where values are.
+        uses: how often values are still to be used.
     """
 
-    code: list[int] = field(default_factory=list)
+    code: array[int] = field(default_factory=lambda: array("I"))
     size: int = 0
     free: list[int] = field(default_factory=list)
-    register: dict[int, int] = field(default_factory=dict)
-    #: How often a value is still to be used; those that are missing stay to the end.
-    uses: dict[int, int] = field(default_factory=dict)
-
-    def take(self) -> int:
-        """Return a register that nothing uses."""
-        if self.free:
-            return self.free.pop()
-        self.size += 1
-        return self.size - 1
+    register: dict[Node, int] = field(default_factory=dict)
+    uses: dict[Node, int] = field(default_factory=dict)
 
     def write(self, op: str, x: int = 0, y: int = 0, z: int = 0) -> int:
         """Append an instruction and return the register of its result."""
-        register = self.take()
-        self.code += (OPCODES[op], register, x, y, z)
+        if self.free:
+            register = self.free.pop()
+        else:
+            register = self.size
+            self.size += 1
+        self.code.extend((OPCODES[op], register, x, y, z))
         return register
 
-    def chain(self, op: str, first: int, rest: Sequence[int]) -> int:
-        """Fold operands with an operation of two, from the left."""
-        result = first
-        for operand in rest:
-            previous, result = result, self.write(op, result, operand)
-            if previous != first:
-                self.free.append(previous)
-        return result
+    def drop(self, register: int) -> None:
+        """Give a register back."""
+        self.free.append(register)
 
-    def release(self, values: Sequence[int]) -> None:
+    def release(self, values: Sequence[Node]) -> None:
         """Give the registers of values back after their last use."""
-        uses = self.uses
         for value in values:
-            if value in uses:
-                left = uses[value] = uses[value] - 1
-                if not left:
-                    self.free.append(self.register.pop(value))
+            self.uses[value] -= 1
+            if not self.uses[value]:
+                self.drop(self.register.pop(value))
+
+    def finish(self, value: Node, op: str, row: int) -> None:
+        """Write an output, or add to what a reduction collects."""
+        self.code.extend((OPCODES[op], 0, self.register[value], row, 0))
+        self.release([value])
+
+
+@dataclass(slots=True)
+class _Head:
+    """The instructions of a head; `size` counts the numbers."""
+
+    size: int
+    code: array[int] = field(default_factory=lambda: array("I"))
+
+    def write(self, op: str, x: int = 0, y: int = 0, z: int = 0) -> int:
+        """Append an instruction and return the number of its result."""
+        self.code.extend((OPCODES[op], self.size, x, y, z))
+        self.size += 1
+        return self.size - 1
+
+    def drop(self, register: int) -> None:
+        """Keep a number that nothing uses, as all are kept."""
 
 
 class _Assembler:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        #: The values in order, and by number the values that each is computed from.
-        self.values: list[Node] = []
-        self.operands: list[list[int]] = []
-        #: The number of what a node computes: the value behind the names and copies of it.
-        self.meaning: dict[Node, int] = {}
-        #: Which number a value is that is not computed in the section at hand.
-        self.numbers: dict[int, int] = {}
-        #: By section, what its head computes, what is combined and what is written.
-        self.scalars: list[list[int]] = []
-        self.totals: list[list[int]] = []
-        self.stores: list[list[tuple[int, int]]] = []
+        self.nodes = graph.nodes()
+        #: Which number a node without axes is, by its index.
+        self.number = [0] * len(graph.builder)
+        #: The values behind names and copies that vary.
+        self.behind: dict[Node, Node] = {}
+        self.position = {node: number for number, node in enumerate(graph.inputs)}
+        count = 1 + max((node.phase for node in self.nodes), default=0)
+        #: By section what its head computes, what is combined and what is written.
+        self.scalars: list[list[Node]] = [[] for _ in range(count)]
+        self.totals: list[list[Node]] = [[] for _ in range(count)]
+        self.stores: list[list[tuple[Node, int]]] = [[] for _ in range(count)]
 
     def tape(self) -> Tape:
         """Assemble all sections."""
-        graph = self.graph
-        self._read()
-        values = self.values
-        position = {node: number for number, node in enumerate(graph.inputs)}
-        given = [value for value, node in enumerate(values) if not node.axes]
-        constants = [value for value in given if values[value].op in _LITERALS]
-        arguments = [value for value in given if values[value].op == "input"]
-        extents = [value for value in given if values[value].op == "extent"]
-        for value in (*constants, *arguments, *extents):
-            self.numbers[value] = len(self.numbers)
-        wanted = self._wanted()
-        sections = tuple(self._section(phase, wanted) for phase in range(len(self.scalars)))
-        scalars = [self.meaning[o.node] for o in graph.outputs if not o.node.axes]
-        every = (*(output.node for output in graph.outputs), *values)
+        graph, number = self.graph, self.number
+        constants, arguments, extents = self._distribute()
+        size = 0
+        for size, node in enumerate((*constants, *arguments, *extents), start=1):
+            number[node.index] = size - 1
+        sections = []
+        for phase in range(len(self.scalars)):
+            section = self._section(phase, size)
+            size = section.known + len(section.totals)
+            sections.append(section)
+        outputs = [output.node for output in graph.outputs]
         return Tape(
-            tuple(_value(values[value]) for value in constants),
-            tuple(position[values[value]] for value in arguments),
-            tuple(int(values[value].payload) for value in extents),  # type: ignore[arg-type]
-            sections,
-            len(self.numbers),
-            tuple(self.numbers[value] for value in scalars),
-            max((node.axes for node in every), default=0),
+            tuple(map(_value, constants)),
+            tuple(self.position[node] for node in arguments),
+            tuple(int(node.payload) for node in extents),  # type: ignore[arg-type]
+            tuple(sections),
+            size,
+            tuple(number[node.index] for node in outputs if not node.axes),
+            max((node.axes for node in (*outputs, *self.nodes)), default=0),
             max((node.axes.bit_length() for node in graph.inputs), default=0),
         )
 
-    def _read(self) -> None:
-        """Number the values and distribute them over the sections."""
-        meaning, values = self.meaning, self.values
-        nodes = self.graph.nodes()
-        count = 1 + max((node.phase for node in nodes), default=0)
-        for part in (self.scalars, self.totals, self.stores):
-            part.extend([] for _ in range(count))
-        for node in nodes:
-            operands = [meaning[operand] for operand in node.operands]
-            if node.op in _NAMES:
-                meaning[node] = operands[0]
-                continue
-            value = meaning[node] = len(values)
-            values.append(node)
-            self.operands.append(operands)
-            if node.op == "reduce":
-                self.totals[node.operands[0].phase].append(value)
-            elif not node.axes and node.op not in _GIVEN:
-                self.scalars[node.phase].append(value)
+    def _distribute(self) -> tuple[list[Node], list[Node], list[Node]]:
+        """Find what every section does; return literals, arguments and extents."""
+        behind, scalars = self.behind, self.scalars
+        given: dict[str, list[Node]] = {op: [] for op in _GIVEN}
+        for node in self.nodes:
+            op = node.op
+            if node.axes:
+                if op in _NAMES:
+                    (source,) = node.operands
+                    behind[node] = behind.get(source, source)
+            elif op in _GIVEN:
+                given[op].append(node)
+            else:
+                scalars[node.phase].append(node)
+            if op == "reduce":
+                self.totals[node.operands[0].phase].append(node)
         written = [output.node for output in self.graph.outputs if output.node.axes]
-        for number, node in enumerate(written):
-            self.stores[node.phase].append((meaning[node], number))
+        for row, node in enumerate(written):
+            self.stores[node.phase].append((behind.get(node, node), row))
+        literals = [node for op in sorted(_LITERALS) for node in given[op]]
+        return literals, given["input"], given["extent"]
 
-    def _wanted(self) -> bytearray:
-        """Mark the results of heads that are needed when these are done."""
-        values = self.values
-        wanted = bytearray(len(values))
-        for node, operands in zip(values, self.operands, strict=True):
-            for value in operands:
-                if node.axes or node.op == "reduce" or node.phase > values[value].phase:
-                    wanted[value] = 1
-        for output in self.graph.outputs:
-            wanted[self.meaning[output.node]] = 1
-        return wanted
-
-    def _section(self, phase: int, wanted: bytearray) -> Section:
-        known = len(self.numbers)
-        head, results = self._head(self.scalars[phase], wanted)
+    def _section(self, phase: int, size: int) -> Section:
+        head = self._head(self.scalars[phase], size)
+        totals = self.totals[phase]
         body, loads = self._body(phase)
-        totals = [self.values[value] for value in self.totals[phase]]
-        for value in self.totals[phase]:
-            self.numbers[value] = len(self.numbers)
+        for place, node in enumerate(totals, start=head.size):
+            self.number[node.index] = place
         return Section(
-            known,
-            array("I", head.code),
+            head.code,
             head.size,
-            array("I", results),
-            array("I", body.code),
+            body.code,
             body.size,
             loads,
-            tuple(number for _, number in self.stores[phase]),
+            tuple(row for _, row in self.stores[phase]),
             tuple(
                 (OPCODES[f"collect_{node.payload}"], NEUTRAL[str(node.payload)])
                 for node in totals
             ),
         )
 
-    def _head(self, scalars: Sequence[int], wanted: bytearray) -> tuple[_Segment, list[int]]:
-        """Return the head of a section and the registers of its results."""
-        segment = _Segment(size=len(self.numbers), register=dict(self.numbers))
-        kept = [value for value in scalars if wanted[value]]
-        for value in scalars:
-            segment.uses[value] = int(wanted[value])
-            for operand in self.operands[value]:
-                if operand not in self.numbers:
-                    segment.uses[operand] += 1
-        for value in scalars:
-            self._instruction(segment, value)
-        for value in kept:
-            self.numbers[value] = len(self.numbers)
-        return segment, [segment.register[value] for value in kept]
+    def _head(self, nodes: Sequence[Node], size: int) -> _Head:
+        """Return the head of a section, whose first number is `size`."""
+        head = _Head(size)
+        number, opcodes, extend = self.number, OPCODES, head.code.extend
+        for node in nodes:
+            op, operands = node.op, node.operands
+            if op in _NAMES:
+                number[node.index] = number[operands[0].index]
+            elif op in _COMPOUND:
+                places = [number[operand.index] for operand in operands]
+                number[node.index] = _compound(head, node, places)
+            elif op != "reduce":
+                size = head.size
+                number[node.index] = size
+                head.size = size + 1
+                if len(operands) == 2:
+                    x, y = operands
+                    extend((opcodes[op], size, number[x.index], number[y.index], 0))
+                elif len(operands) == 1:
+                    extend((opcodes[op], size, number[operands[0].index], 0, 0))
+                else:
+                    extend((opcodes[op], size, *[number[o.index] for o in operands]))
+        return head
 
-    def _body(self, phase: int) -> tuple[_Segment, tuple[tuple[int, int], ...]]:
+    def _body(self, phase: int) -> tuple[_Body, tuple[tuple[int, int], ...]]:
         """Return the body of a section and the inputs that it reads."""
-        values, operands = self.values, self.operands
-        segment = _Segment()
-        uses = segment.uses
-        due: dict[int, list[tuple[str, int]]] = {}
-        for number, value in enumerate(self.totals[phase]):
-            collect = f"collect_{values[value].payload}"
-            due.setdefault(operands[value][0], []).append((collect, number))
-        for number, (value, _) in enumerate(self.stores[phase]):
-            due.setdefault(value, []).append(("store", number))
-        pending = list(due)
+        behind = self.behind
+        body = _Body()
+        uses = body.uses
+        due: dict[Node, list[tuple[str, int]]] = {}
+        for row, node in enumerate(self.totals[phase]):
+            (source,) = node.operands
+            collect = f"collect_{node.payload}"
+            due.setdefault(behind.get(source, source), []).append((collect, row))
+        for row, (value, _) in enumerate(self.stores[phase]):
+            due.setdefault(value, []).append(("store", row))
         for value, instructions in due.items():
             uses[value] = len(instructions)
-        varying: set[int] = set()
+        operands: dict[Node, list[Node]] = {}
+        pending = list(due)
         while pending:
             value = pending.pop()
-            if value not in varying and values[value].axes:
-                varying.add(value)
-                for operand in operands[value]:
-                    uses[operand] = uses.get(operand, 0) + 1
-                pending += operands[value]
-        order = sorted(varying)
-        loads = [value for value in order if values[value].op == "input"]
-        row = {value: number for number, value in enumerate(loads)}
+            if value.axes and value not in operands:
+                sources = [behind.get(operand, operand) for operand in value.operands]
+                operands[value] = sources
+                for source in sources:
+                    uses[source] = uses.get(source, 0) + 1
+                pending += sources
+        order = sorted(operands, key=lambda node: node.index)
+        loads = {n: row for row, n in enumerate(n for n in order if n.op == "input")}
         for value in order:
-            if value in row:
+            if value in loads:
                 # It is read where it is first used.
                 continue
-            for operand in operands[value]:
-                self._fetch(segment, operand, row)
-            self._instruction(segment, value)
-            for instruction in due.pop(value, ()):
-                _finish(segment, value, *instruction)
-        for value, instructions in due.items():
-            self._fetch(segment, value, row)
-            for instruction in instructions:
-                _finish(segment, value, *instruction)
-        position = {node: number for number, node in enumerate(self.graph.inputs)}
-        return segment, tuple((position[values[value]], values[value].axes) for value in loads)
-
-    def _fetch(self, segment: _Segment, value: int, row: dict[int, int]) -> None:
-        """Bring an input or a value of the head into a register of the body."""
-        if value not in segment.register:
-            if value in row:
-                segment.register[value] = segment.write("load", 0, row[value])
+            sources = operands[value]
+            for source in sources:
+                self._fetch(body, source, loads)
+            places = [body.register[source] for source in sources]
+            if value.op in _COMPOUND:
+                body.register[value] = _compound(body, value, places)
             else:
-                segment.register[value] = segment.write("number", 0, self.numbers[value])
+                body.register[value] = body.write(value.op, *places)
+            body.release(sources)
+            for instruction in due.pop(value, ()):
+                body.finish(value, *instruction)
+        for value, instructions in due.items():
+            self._fetch(body, value, loads)
+            for instruction in instructions:
+                body.finish(value, *instruction)
+        return body, tuple((self.position[node], node.axes) for node in loads)
 
-    def _instruction(self, segment: _Segment, value: int) -> None:
-        """Write the instructions of a value."""
-        op = self.values[value].op
-        register = segment.register
-        operands = [register[operand] for operand in self.operands[value]]
-        if op == "pow":
-            result = self._power(segment, value, operands)
-        elif op in ("max", "min"):
-            result = segment.chain(op, operands[0], operands[1:])
-        else:
-            result = segment.write(op, *operands)
-        register[value] = result
-        segment.release(self.operands[value])
-
-    def _power(self, segment: _Segment, value: int, operands: Sequence[int]) -> int:
-        """Write a power as kernels compute it: small whole exponents by multiplication."""
-        base, _ = self.operands[value]
-        exponent = exact(self.values[value].operands[1])
-        x = operands[0]
-        if exponent is None or exponent.denominator != 1 or abs(exponent) > LARGEST_POWER:
-            return segment.write("pow", *operands)
-        power = abs(exponent.numerator)
-        if power > UNROLLED or self.values[base].op in ("number", "constant", "extent"):
-            return segment.write("integer_power", x, exponent.numerator & 0xFFFFFFFF)
-        if power == UNROLLED:
-            square = segment.write("mul", x, x)
-            product = segment.write("mul", square, square)
-            segment.free.append(square)
-        else:
-            product = segment.chain("mul", x, [x] * (power - 1))
-        if exponent > 0:
-            return product
-        result = segment.write("reciprocal", product)
-        segment.free.append(product)
-        return result
+    def _fetch(self, body: _Body, value: Node, loads: dict[Node, int]) -> None:
+        """Bring an input or a number into a register of the body."""
+        if value not in body.register:
+            if value in loads:
+                body.register[value] = body.write("load", 0, loads[value])
+            else:
+                body.register[value] = body.write("number", 0, self.number[value.index])
 
 
-def _finish(segment: _Segment, value: int, op: str, row: int) -> None:
-    """Write an output, or add to what a reduction collects."""
-    segment.code += (OPCODES[op], 0, segment.register[value], row, 0)
-    segment.release([value])
+def _compound(segment: _Head | _Body, node: Node, operands: Sequence[int]) -> int:
+    """Write the instructions of an operation that takes several; return the last register."""
+    if node.op == "pow":
+        return _power(segment, node, operands)
+    return _chain(segment, node.op, operands[0], operands[1:])
+
+
+def _chain(segment: _Head | _Body, op: str, first: int, rest: Sequence[int]) -> int:
+    """Fold operands with an operation of two, from the left."""
+    result = first
+    for operand in rest:
+        previous, result = result, segment.write(op, result, operand)
+        if previous != first:
+            segment.drop(previous)
+    return result
+
+
+def _power(segment: _Head | _Body, node: Node, operands: Sequence[int]) -> int:
+    """Write a power as kernels compute it: small whole exponents by multiplication."""
+    base = node.operands[0]
+    while base.op in _NAMES:
+        base = base.operands[0]
+    exponent = exact(node.operands[1])
+    x = operands[0]
+    if exponent is None or exponent.denominator != 1 or abs(exponent) > LARGEST_POWER:
+        return segment.write("pow", *operands)
+    power = abs(exponent.numerator)
+    if power > UNROLLED or base.op in ("number", "constant", "extent"):
+        return segment.write("integer_power", x, exponent.numerator & 0xFFFFFFFF)
+    if power == UNROLLED:
+        square = segment.write("mul", x, x)
+        product = segment.write("mul", square, square)
+        segment.drop(square)
+    else:
+        product = _chain(segment, "mul", x, [x] * (power - 1))
+    if exponent > 0:
+        return product
+    result = segment.write("reciprocal", product)
+    segment.drop(product)
+    return result
 
 
 def _value(node: Node) -> float:

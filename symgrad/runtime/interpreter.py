@@ -36,10 +36,8 @@ Value = Any  # a number or an array
 class Section(Protocol):
     """What the runtime needs to know of a section of a tape."""
 
-    known: int
     head: array[int]
-    head_size: int
-    results: array[int]
+    known: int
     body: array[int]
     body_size: int
     loads: tuple[tuple[int, int], ...]
@@ -139,10 +137,8 @@ class Interpreter:
         constants, given = len(tape.constants), len(tape.arguments)
         self._given = slice(constants, constants + given)
         self._extents = slice(constants + given, constants + given + len(tape.extents))
-        #: The numbers that a call starts with; those of the arguments are still missing.
-        self._numbers = np.zeros(tape.size)
         with np.errstate(all="ignore"):
-            self._numbers[:constants] = np.array(tape.constants, self._dtype)
+            self._constants = np.array(tape.constants, self._dtype).astype(np.float64)
         self._returned = _places(tape.returned)
         self._in_order = tape.arguments == tuple(range(inputs))
 
@@ -169,7 +165,7 @@ class Interpreter:
                 self._compiled = None
 
     def _interpret(self, *values: Value) -> Any:
-        if self._dtype == self._numbers.dtype:
+        if self._dtype == np.float64:
             return self._run(values)
         # Numbers beyond the range of the type become infinite, silently.
         with np.errstate(all="ignore"):
@@ -178,7 +174,8 @@ class Interpreter:
     def _run(self, values: Sequence[Value]) -> Any:
         tape = self._tape
         inputs = values if not tape.rank else values[self._first : self._last]
-        numbers = self._numbers.copy()
+        numbers = np.empty(tape.size)
+        numbers[: self._given.start] = self._constants
         numbers[self._given] = (
             inputs if self._in_order else [inputs[position] for position in tape.arguments]
         )
@@ -188,7 +185,7 @@ class Interpreter:
             given = numbers[self._given.start : self._extents.stop]
             given[:] = given.astype(self._dtype)
         for section in self._sections:
-            section.run_head(numbers)
+            section.run_head(numbers[: section.known])
             if section.blocks is not None:
                 self._run_body(section, section.blocks, inputs, values, numbers)
         results = numbers[self._returned]
@@ -207,7 +204,7 @@ class Interpreter:
         """Write outputs and collect what reductions combine, some blocks at a time."""
         tape = self._tape
         outputs = [values[self._last + number] for number in section.stores]
-        known = numbers[: section.after].astype(self._dtype)
+        known = numbers[: section.known].astype(self._dtype, copy=False)
         arrays = [_spread(inputs[k], axes, tape.axes, values) for k, axes in section.loads]
         points = _points(tape.axes, values)
         lanes = section.lanes()
@@ -234,12 +231,8 @@ class _Prepared:
         self, section: Section, dtype: np.dtype, machines: Machines, wide: bool
     ) -> None:
         fields = machines.fields
-        #: Where the results of the head end, and where they are.
-        self.after = section.known + len(section.results)
-        self._known, self._made = slice(section.known), slice(section.known, self.after)
         self.head = np.asarray(section.head, np.uint32).reshape(-1, fields)
-        self.head_size = section.head_size
-        self.results = np.asarray(section.results, np.uint32)
+        self.known = section.known
         self.point = (machines.wide if wide else machines.point) if len(self.head) else None
         self.dtype = np.dtype(np.float64) if wide else dtype
         self.body = np.asarray(section.body, np.uint32).reshape(-1, fields)
@@ -255,16 +248,15 @@ class _Prepared:
         self._fold = machines.fold
 
     def run_head(self, numbers: np.ndarray) -> None:
-        """Compute the results of the head from the numbers that are known."""
+        """Compute the results of the head, the last of the numbers."""
         if self.point is None:
             return
-        known, made = numbers[self._known], numbers[self._made]
         if self.dtype == numbers.dtype:
-            self.point(self.head, known, self.head_size, self.results, made)
+            self.point(self.head, numbers)
             return
-        results = np.empty(len(made), self.dtype)
-        self.point(self.head, known.astype(self.dtype), self.head_size, self.results, results)
-        made[:] = results
+        registers = numbers.astype(self.dtype)
+        self.point(self.head, registers)
+        numbers[:] = registers
 
     def lanes(self) -> np.ndarray:
         """Return the lanes of all reductions as they start."""
@@ -276,7 +268,7 @@ class _Prepared:
     def fold(self, lanes: np.ndarray, numbers: np.ndarray) -> None:
         """Put the results of the reductions where they belong."""
         if self._fold is not None and len(lanes):
-            totals = numbers[self.after : self.after + len(lanes)]
+            totals = numbers[self.known : self.known + len(lanes)]
             self._fold(lanes, self.opcodes, totals)
 
 

@@ -288,10 +288,17 @@ def test_registers_do_not_grow_with_the_length_of_a_chain():
     def chain(n):
         return "; ".join(["u0 = x", *(f"u{k + 1} = sin(u{k})*x + c" for k in range(n))])
 
-    (short,), (long,) = tape_of(chain(10)).sections, tape_of(chain(1000)).sections
-    assert short.head_size == long.head_size
     (varying,) = tape_of(chain(1000), arrays=("x",)).sections
     assert varying.body_size <= 6
+
+
+def test_every_instruction_of_a_head_makes_a_number():
+    tape = tape_of("f(x, c) = where(x > c, sin(x)*c + x**3, max(x, c, 2))")
+    (section,) = tape.sections
+    given = len(tape.constants) + len(tape.arguments)
+    made = [result for _, result, _ in instructions(section.head)]
+    assert made == list(range(given, tape.size))
+    assert section.known == tape.size
 
 
 def test_what_does_not_vary_is_computed_once():
