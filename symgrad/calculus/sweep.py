@@ -19,8 +19,9 @@ from .rules import Style, partial
 
 __all__ = ["adjoints", "closed_form", "dependent", "pull_back", "tangents"]
 
+_COPIES = frozenset({"step", "broadcast"})
 #: Operations whose derivative is no product with a local partial.
-_STRUCTURE = frozenset({"step", "broadcast", "reduce", "where"})
+_STRUCTURE = frozenset({"reduce", "where"})
 
 
 def adjoints(
@@ -106,6 +107,8 @@ def pull_back(
 ) -> list[tuple[Node, Guarded]]:
     """Return what the adjoint of a node contributes to each of its operands."""
     op, operands = node.op, node.operands
+    if op in _COPIES:
+        return [(operands[0], term)]
     if op in _STRUCTURE or (op == "div" and style == "kernel"):
         return _pull_back_structure(b, node, term, active, style)
     if op in ROOTS and style == "kernel":
@@ -133,18 +136,16 @@ def _pull_back_structure(
         condition, yes, no = operands
         sides = ((yes, condition), (no, b.apply("not", condition)))
         return [(branch, ((*guard, side), value)) for branch, side in sides if branch in active]
-    if op == "div":
-        # z = x/y gives z_bar/y to x, and -z*(z_bar/y) to y.
-        above, below = operands
-        quotient = b.apply("div", value, below)
-        contributions = []
-        if above in active:
-            contributions.append((above, (guard, quotient)))
-        if below in active:
-            product = b.apply("neg", b.apply("mul", quotient, node))
-            contributions.append((below, (guard, product)))
-        return contributions
-    return [(operands[0], term)]
+    # z = x/y gives z_bar/y to x, and -z*(z_bar/y) to y.
+    above, below = operands
+    quotient = b.apply("div", value, below)
+    contributions = []
+    if above in active:
+        contributions.append((above, (guard, quotient)))
+    if below in active:
+        product = b.apply("neg", b.apply("mul", quotient, node))
+        contributions.append((below, (guard, product)))
+    return contributions
 
 
 def _over(b: Builder, term: Guarded, mask: int, style: Style) -> Guarded:
@@ -192,7 +193,7 @@ def _push_forward(
 ) -> list[Guarded]:
     """Return what the tangents of the operands contribute to that of a node."""
     op, operands = node.op, node.operands
-    if op in ("step", "broadcast"):
+    if op in _COPIES:
         return [found[operands[0]]] if operands[0] in found else []
     if op == "reduce":
         if operands[0] not in found:

@@ -125,6 +125,8 @@ def stabilize(graph: Graph) -> Graph:
     before = len(b)
     place = b.statement, b.span
     rules = _prepared()
+    if graph.ops().isdisjoint(rules):
+        return graph
     for node in graph.nodes():
         if node.op not in rules and (not new or new.keys().isdisjoint(node.operands)):
             continue
