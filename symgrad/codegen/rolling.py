@@ -350,7 +350,8 @@ def _shape(fragment: _Fragment, kept: Sequence[int]) -> Graph:
         if node.op == "truth":
             made[node] = b.truth(bool(node.payload))
         else:
-            made[node] = b.apply(node.op, *operands)
+            # No identity may see what the names of the Graph keep apart.
+            made[node] = b.unchanged(node.op, *operands)
     root = b.broadcast(b.real(made[fragment.root]), 1)
     return Graph(b, inputs, (Output("y", root),))
 

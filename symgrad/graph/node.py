@@ -233,6 +233,19 @@ class Builder:
         nodes.append(node)
         return node
 
+    def unchanged(self, op: str, *operands: Node) -> Node:
+        """Return an operation of the function table as it is, whatever the identities say.
+
+        >>> b = Builder()
+        >>> x = b.input("x")
+        >>> b.unchanged("div", x, x)
+        %1 = div(%0, %0)
+        """
+        axes = 0
+        for operand in operands:
+            axes |= operand.axes
+        return self._intern(operands, op, operands, None, axes)
+
     def broadcast(self, node: Node, axes: int) -> Node:
         """Return `node` spread over `axes` besides its own."""
         mask = axes & ~node.axes

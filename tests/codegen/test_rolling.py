@@ -86,6 +86,19 @@ def test_literals_that_differ_are_operands_and_others_are_code() -> None:
     check(graph, code, {f"x{k}": 0.3 + k for k in range(5)})
 
 
+@pytest.mark.parametrize(
+    "text", ["-k**3", "-(k*(x < x))", "x**k", "k + x", "k", "m/n", "m - n"]
+)
+def test_names_keep_apart_what_identities_would_join(text: str) -> None:
+    """A quotient of two names of 0 is NaN and not 1, and a power of a named 1/3 is rounded."""
+    for literal in ("1/3", "0", "3", "pi"):
+        steps = "; ".join(f"y{j} = {text} + {j}" for j in range(3))
+        outputs = ["u", "y0", "y1", "y2", "k"]
+        graph, code = rolled(f"k = {literal}; m = x; n = x; u = {text}; {steps}", outputs)
+        for x in (0.3, 0.0):
+            check(graph, code, dict.fromkeys((str(node.payload) for node in graph.inputs), x))
+
+
 def test_exponents_are_part_of_the_shape() -> None:
     text = "; ".join(f"y{k} = x{k}**{2 + k % 2}" for k in range(6))
     graph, code = rolled(text, [f"y{k}" for k in range(6)])
