@@ -103,6 +103,13 @@ def _parser() -> argparse.ArgumentParser:
         default="wall",
         help="cpu does not count what other processes take, for machines that are shared",
     )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=Plan.patience,
+        metavar="S",
+        help="seconds for a first result in 'size'; who takes longer is asked no more",
+    )
     parser.add_argument("--core", type=int, metavar="K", help="the core to pin to")
     parser.add_argument(
         "--out", type=Path, default=Path("build/bench"), help="folder for the results"
@@ -183,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rounds=options.rounds or (3 if options.quick else 7),
         clock=options.clock,
     )
-    plan = Plan(peers, results.rounds, _say, CLOCKS[options.clock])
+    plan = Plan(peers, results.rounds, _say, CLOCKS[options.clock], options.patience)
     with contextlib.suppress(KeyboardInterrupt):
         _measure(options, results, plan)
     _write(results, options.out)

@@ -29,8 +29,6 @@ MEMBERS: Mapping[str, tuple[int, ...]] = {
     **{name: family.sizes for name, family in FAMILIES.items()},
     PENDULUM: (2, 4, 8, 15),
 }
-#: Who cannot answer within so many seconds is not asked for larger members.
-PATIENCE = 120.0
 _REPEATS = 0.3
 _AGREEMENT = 1e-6
 
@@ -80,7 +78,7 @@ def measure_growth(plan: Plan, families: Sequence[str], members: int) -> list[Me
             for system in systems:
                 if system in given_up:
                     continue
-                found = _in_a_process(system, family, size)
+                found = _in_a_process(system, family, size, plan.patience)
                 if "failed" in found:
                     row.skipped[system] = given_up[system] = found["failed"]
                     continue
@@ -104,7 +102,7 @@ def agree(results: Sequence[float], reference: Sequence[float]) -> bool:
     )
 
 
-def _in_a_process(system: str, family: str, size: int) -> dict[str, Any]:
+def _in_a_process(system: str, family: str, size: int, patience: float) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.growth", system, family, str(size)]
     try:
         done = subprocess.run(  # noqa: S603
@@ -112,11 +110,11 @@ def _in_a_process(system: str, family: str, size: int) -> dict[str, Any]:
             capture_output=True,
             text=True,
             check=False,
-            timeout=PATIENCE,
+            timeout=patience,
             cwd=Path(__file__).resolve().parent.parent,
         )
     except subprocess.TimeoutExpired:
-        return {"failed": f"no answer within {PATIENCE:.0f} s"}
+        return {"failed": f"no answer within {patience:.0f} s"}
     if done.returncode:
         return {"failed": (done.stderr.strip().split("\n")[-1] or "it crashed")[:160]}
     found: dict[str, Any] = json.loads(done.stdout)

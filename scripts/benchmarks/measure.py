@@ -36,12 +36,16 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run: peers by name, rounds, where to tell the progress, and which clock."""
+    """What to run: peers by name, rounds, where to tell the progress, and which clock.
+
+    Who has no first result after `patience` seconds is not asked for larger formulas.
+    """
 
     peers: Sequence[str]
     rounds: int
     say: Report = print
     clock: Clock = time.perf_counter
+    patience: float = 120.0
 
 
 @dataclass

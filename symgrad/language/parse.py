@@ -35,7 +35,7 @@ slower and can only list the tokens that it expected. Nothing in the text is eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -174,10 +174,12 @@ class _Statement:
         repetition: the statement, if one of its shape has been read before.
     """
 
+    __slots__ = ("_body", "parameters", "repetition", "source", "span", "target")
+
     def __init__(
         self,
         source: Source,
-        body: Sequence[Token] | Callable[[], Sequence[Token]],
+        body: Sequence[Token] | Limits,
         span: Span,
         target: Token | None = None,
         parameters: tuple[Token, ...] | None = None,
@@ -193,8 +195,8 @@ class _Statement:
     @property
     def body(self) -> Sequence[Token]:
         """The tokens of the expression; those of a repetition are read when asked for."""
-        if callable(self._body):
-            self._body = self._body()
+        if isinstance(self._body, Limits):  # within which to read them
+            self._body = read_statement(self.source, self._body, self.span.start)[0][2:]
         return self._body
 
     @property
@@ -376,11 +378,7 @@ def _repeated(known: Repetition, source: Source, end: int, limits: Limits) -> _S
     indent, name = known.pieces[:2]
     start = known.start + len(indent)
     target = word(source, name, start, start + len(name), limits)
-
-    def body() -> list[Token]:
-        return read_statement(source, limits, start)[0][2:]
-
-    return _Statement(source, body, Span(start, end), target, None, known)
+    return _Statement(source, limits, Span(start, end), target, None, known)
 
 
 def _statement(tokens: list[Token], source: Source) -> _Statement:
