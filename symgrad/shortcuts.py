@@ -139,9 +139,12 @@ def printed(is_array: tuple[bool, ...], is_written: tuple[bool, ...], packing: P
     arrays = [name for name, array in zip(inputs, is_array, strict=True) if array]
     outputs = [f"z{k}" for k in range(len(is_written))]
     written = [name for name, array in zip(outputs, is_written, strict=True) if array]
-    returned = [name for name in outputs if name not in written]
+    returned = [name for name, array in zip(outputs, is_written, strict=True) if not array]
     takes_out = bool(written) and not returned and is_plain(packing)
-    results = [f"one*{name}" if name in returned else name for name in outputs]
+    results = [
+        name if array else f"one*{name}"
+        for name, array in zip(outputs, is_written, strict=True)
+    ]
     collected = not written and not is_plain(packing)
     return "\n".join(
         [

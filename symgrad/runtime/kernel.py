@@ -72,7 +72,8 @@ class Kernel:
         # Where each output is in the list of those written and then those returned.
         arrays = [number for number, result in enumerate(results) if result.axes]
         numbers = [number for number, result in enumerate(results) if not result.axes]
-        self._order = [(arrays + numbers).index(number) for number in range(len(results))]
+        place = {number: place for place, number in enumerate((*arrays, *numbers))}
+        self._order = [place[number] for number in range(len(results))]
         self._pointwise = pointwise
         self.outputs = len(self._results)
 
