@@ -23,8 +23,11 @@ from symgrad.language.functions import ORDERS, WITH_ORDERS
 pty = pytest.importorskip("pty")
 
 BUILD = """
+import signal
 import sys
 import symgrad as sg
+# In the background, tests are started with the signal ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from symgrad import progress
 progress.DELAY = progress.PERIOD = {delay}
 steps = "; ".join(f"t{{k}} = sin(t{{k-1}})*x + c*t{{k-2}}" for k in range(2, 4000))

@@ -25,6 +25,14 @@ def again(x):
 """
 
 
+@pytest.fixture(autouse=True)
+def python_handles_signals():
+    """Let Ctrl-C raise KeyboardInterrupt, as it may not where tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def in_callback(monkeypatch):
     """Send a signal whenever LLVM asks for an object; return how often that was."""
