@@ -36,13 +36,11 @@ from ..language.program import Number
 if TYPE_CHECKING:
     from .node import Builder, Node
 
-__all__ = ["IDENTITIES", "exact"]
+__all__ = ["IDENTITIES", "TELLING", "exact"]
 
 Identity = Callable[..., "Node | None"]
 
 _EXACT_BITS = 2048
-#: Operands of which an identity makes something; others are added and multiplied as they are.
-_IN_SUMS, _IN_PRODUCTS = {"number", "neg", "sub"}, {"number", "neg", "div", "where"}
 #: Literal factors are combined only while the product stays far from over- and underflow.
 _LEAST, _MOST = Fraction(1, 2**400), Fraction(2**400)
 _WHOLE_VALUES = {
@@ -93,8 +91,6 @@ def _folded_in_doubles(
 
 
 def _add(b: Builder, x: Node, y: Node) -> Node | None:
-    if x.op not in _IN_SUMS and y.op not in _IN_SUMS and x is not y:
-        return None
     p = exact(x) if x.op == "number" else None
     q = exact(y) if y.op == "number" else None
     if p is not None and q is not None:
@@ -140,8 +136,6 @@ def _sub(b: Builder, x: Node, y: Node) -> Node | None:
 
 
 def _mul(b: Builder, x: Node, y: Node) -> Node | None:
-    if x.op not in _IN_PRODUCTS and y.op not in _IN_PRODUCTS and x is not y:
-        return None
     p = exact(x) if x.op == "number" else None
     q = exact(y) if y.op == "number" else None
     if p is not None and q is not None:
@@ -409,5 +403,23 @@ IDENTITIES: Mapping[str, Identity] = MappingProxyType(
         "or": _junction(False),
         "not": _not,
         "where": _where,
+    }
+)
+
+#: The operations by which an operand tells, besides by being equal to the other one of two,
+#: that an identity may make something of it; literals always do.
+TELLING: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        **{op: frozenset({"number"}) for op in IDENTITIES},
+        "add": frozenset({"number", "neg", "sub"}),
+        "sub": frozenset({"number", "neg", "add"}),
+        "mul": frozenset({"number", "neg", "div", "where"}),
+        "div": frozenset({"number", "neg", "mul"}),
+        "neg": frozenset({"number", "neg", "sub", "mul"}),
+        "sqrt": frozenset({"number", "pow"}),
+        "root": frozenset({"number", "pow"}),
+        "exp": frozenset({"number", "log"}),
+        "log": frozenset({"number", "exp", "constant"}),
+        "abs": frozenset({"number", "neg", "abs"}),
     }
 )

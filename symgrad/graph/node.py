@@ -59,7 +59,23 @@ NEUTRAL: Mapping[str, float] = MappingProxyType(
 
 _CONDITIONS = frozenset({"where", "and", "or", "not"})
 _COMMUTATIVE = frozenset({"add", "mul", "eq", "ne", "and", "or"})
-_IDENTITIES = dict(algebra.IDENTITIES)
+
+
+def _rows() -> Iterator[tuple[str, tuple[bool, Set[str]]]]:
+    """Yield for every operation whether it commutes, and which operands need a closer look.
+
+    These are the operations of operands of which an identity, or the conversion between
+    numbers and conditions, may make something. An extremum can have many equal operands.
+    """
+    names = {"number", "constant", "truth", "input", "step", "broadcast"}
+    every = {*FUNCTIONS, *names, "reduce", "extent", "shift"}
+    for op in (*FUNCTIONS, "shift"):
+        telling = algebra.TELLING.get(op, frozenset()) | BOOLEAN
+        ask = op in _CONDITIONS or op in ("max", "min")
+        yield op, (op in _COMMUTATIVE, every if ask else telling)
+
+
+_ROWS = dict(_rows())
 
 
 class Node:
@@ -198,40 +214,54 @@ class Builder:
 
     def apply(self, op: str, *operands: Node) -> Node:
         """Return an operation of the function table, simplified by the identities."""
-        if op in _CONDITIONS:
-            if op == "where":
-                condition, *branches = operands
-                operands = (self.condition(condition), *map(self.real, branches))
-            else:
-                operands = tuple(map(self.condition, operands))
-        else:
-            for operand in operands:
-                if operand.op in BOOLEAN:
-                    operands = tuple(map(self.real, operands))
-                    break
+        commutes, telling = _ROWS[op]
         key = operands
-        if op in _COMMUTATIVE and operands[0].index > operands[1].index:
-            key = (operands[1], operands[0])
+        if commutes:
+            x, y = operands
+            if x.index > y.index:
+                key = (y, x)
         # What an identity simplifies is never interned, so what is known needs no look at them.
         known = self._interned[op]
         node = known.get(key)
         if node is not None:
             return node
-        identity = _IDENTITIES.get(op)
-        if identity is not None:
-            simpler: Node | None = identity(self, *operands)
+        if len(operands) == 2:
+            x, y = operands
+            tells = x.op in telling or y.op in telling or x is y
+            axes, phase = x.axes | y.axes, x.phase
+            if y.phase > phase:
+                phase = y.phase
+        else:
+            tells, axes, phase = False, 0, 0
+            for x in operands:
+                if x.op in telling:
+                    tells = True
+                axes |= x.axes
+                if x.phase > phase:
+                    phase = x.phase
+        if tells:
+            simpler = self._simplified(op, operands)
             if simpler is not None:
                 return simpler
-        axes = phase = 0
-        for operand in operands:
-            axes |= operand.axes
-            if operand.phase > phase:
-                phase = operand.phase
         nodes = self.nodes
         node = Node(op, operands, None, axes, len(nodes), phase, self.statement, self.span)
         known[key] = node
         nodes.append(node)
         return node
+
+    def _simplified(self, op: str, operands: tuple[Node, ...]) -> Node | None:
+        """Return what an operation is by the identities, None if it is just itself."""
+        if op == "where":
+            condition, *branches = operands
+            fitting = (self.condition(condition), *map(self.real, branches))
+        elif op in _CONDITIONS:
+            fitting = tuple(map(self.condition, operands))
+        else:
+            fitting = tuple(map(self.real, operands))
+        if fitting != operands:
+            return self.apply(op, *fitting)
+        identity = algebra.IDENTITIES.get(op)
+        return None if identity is None else identity(self, *operands)
 
     def unchanged(self, op: str, *operands: Node) -> Node:
         """Return an operation of the function table as it is, whatever the identities say.

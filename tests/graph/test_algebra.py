@@ -10,10 +10,12 @@ from graph.programs import close, exact_values, graph_value, programs
 from hypothesis import HealthCheck, assume, given, settings
 
 from symgrad.calculus import reference
-from symgrad.graph.algebra import exact
+from symgrad.graph.algebra import IDENTITIES as RULES
+from symgrad.graph.algebra import TELLING, exact
 from symgrad.graph.evaluate import evaluate
 from symgrad.graph.lower import lower
 from symgrad.graph.node import Builder, Node
+from symgrad.language.functions import FUNCTIONS
 from symgrad.language.parse import parse
 
 POINT = {"x": 0.625, "y": 1.75, "z": 2.375}
@@ -228,3 +230,23 @@ def test_simplifying_never_adds_operations(source: object) -> None:
     # A sign that moves out of a product and a literal that moves to the front cost nothing;
     # a negation may appear beside what it came from, which stays if something else uses it.
     assert sum(n.op not in (*free, "neg") for n in graph.nodes()) <= written
+
+
+@pytest.mark.parametrize("op", sorted(set(RULES) - {"and", "or", "not", "where", "max", "min"}))
+def test_operands_tell_what_an_identity_looks_at(op: str) -> None:
+    b = Builder()
+    x, y = b.input("x"), b.input("y")
+    samples = [x, y, b.constant("e"), b.constant("pi"), b.step("s", x)]
+    zero, one, two = (b.number(value) for value in (0, 1, 2))
+    samples += [zero, one, two, b.unchanged("where", b.apply("lt", x, y), one, zero)]
+    for name, row in FUNCTIONS.items():
+        arity = row.arity[0]
+        for operands in ((x, y, x), (y, x, y), (x, x, x), (x, two, x), (two, y, y)):
+            samples.append(b.unchanged(name, *operands[:arity]))
+    mute = [sample for sample in samples if sample.op not in TELLING[op]]
+    assert len(mute) < len(samples)
+    if FUNCTIONS[op].arity[0] == 1:
+        assert all(RULES[op](b, operand) is None for operand in mute)
+    else:
+        pairs = [(left, right) for left in mute for right in mute if left is not right]
+        assert all(RULES[op](b, left, right) is None for left, right in pairs)
