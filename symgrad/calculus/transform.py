@@ -346,7 +346,7 @@ def _pointwise(
     b = graph.builder
     targets = _targets(graph, wrt)
     nodes = [output.node for output in outputs]
-    if "reduce" in graph.ops():
+    if "reduce" in graph.census():
         columns = [tangents(b, {target: b.number(1)}, nodes) for target in targets]
         rows = [list(row) for row in zip(*columns, strict=True)]
     else:
@@ -379,7 +379,7 @@ def _entries(
     """Return the Graph of the derivatives of outputs by targets that are not always 0."""
     b = graph.builder
     targets = _targets(graph, wrt)
-    if "reduce" in graph.ops():
+    if "reduce" in graph.census():
         raise ArgumentError("a sparse derivative is of formulas without sum and mean")
     found = jacobian_entries(b, [o.node for o in outputs], targets, symmetric=symmetric)
     by_rows = format == "csr"

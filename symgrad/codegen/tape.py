@@ -94,10 +94,10 @@ def has_tape(graph: Graph) -> bool:
     All that it writes or combines varies over the same axes, and it combines points only over
     one axis that is the only one.
     """
-    if not graph.ops() <= _KNOWN:
+    if not graph.census().keys() <= _KNOWN:
         return False
     axes = {output.node.axes for output in graph.outputs if output.node.axes}
-    if "reduce" not in graph.ops():
+    if "reduce" not in graph.census():
         return len(axes) <= 1
     nodes = graph.nodes()
     axes |= {node.operands[0].axes for node in nodes if node.op == "reduce"}
@@ -181,7 +181,12 @@ class _Assembler:
         #: The values behind names and copies that vary.
         self.behind: dict[Node, Node] = {}
         self.position = {node: number for number, node in enumerate(graph.inputs)}
-        count = 1 + max((node.phase for node in self.nodes), default=0)
+        #: Mask of the axes of the points.
+        self.axes = 0
+        phases = [0]
+        if "reduce" in graph.census():
+            phases += [node.phase for node in self.nodes]
+        count = 1 + max(phases)
         #: By section what its head computes, what is combined and what is written.
         self.scalars: list[list[Node]] = [[] for _ in range(count)]
         self.totals: list[list[Node]] = [[] for _ in range(count)]
@@ -207,7 +212,7 @@ class _Assembler:
             tuple(sections),
             size,
             tuple(number[node.index] for node in outputs if not node.axes),
-            max((node.axes for node in (*outputs, *self.nodes)), default=0),
+            self.axes,
             max((node.axes.bit_length() for node in graph.inputs), default=0),
         )
 
@@ -218,6 +223,8 @@ class _Assembler:
         for node in self.nodes:
             op = node.op
             if node.axes:
+                if node.axes > self.axes:
+                    self.axes = node.axes
                 if op in _NAMES:
                     (source,) = node.operands
                     behind[node] = behind.get(source, source)

@@ -18,7 +18,7 @@ def operations(graph: Graph) -> int:
     An arithmetic operation, a function call, a comparison and a selection count one each;
     literals, names and copies count nothing.
     """
-    return sum(node.op not in FREE for node in graph.nodes())
+    return sum(count for op, count in graph.census().items() if op not in FREE)
 
 
 def tree_size(root: Node, *, inline: bool = False) -> int:

@@ -52,7 +52,7 @@ def factor_sums(graph: Graph) -> Graph:
     >>> print(factor_sums(graph).outputs[0].node.op)
     reduce
     """
-    if "reduce" not in graph.ops():
+    if "reduce" not in graph.census():
         return graph
     order = graph.nodes()
     linear = _linear(graph, order)
@@ -90,7 +90,7 @@ def share_reciprocals(graph: Graph) -> Graph:
     >>> [node.op for node in graph.nodes()].count("div")
     1
     """
-    if "div" not in graph.ops():
+    if "div" not in graph.census():
         return graph
     order = graph.nodes()
     divided: dict[Node, int] = {}

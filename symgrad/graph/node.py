@@ -29,11 +29,12 @@ set if a value varies over array axis k. A parameter has 0.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import compress
+from operator import attrgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -367,7 +368,7 @@ class Graph:
     alike: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     labels: Mapping[Node, str] = field(default_factory=dict, repr=False)
     _order: list[Node] = field(default_factory=list, init=False, repr=False)
-    _ops: set[str] = field(default_factory=set, init=False, repr=False)
+    _census: Counter[str] = field(default_factory=Counter, init=False, repr=False)
 
     def nodes(self) -> list[Node]:
         """Return all nodes that the outputs need, operands first."""
@@ -384,11 +385,11 @@ class Graph:
             self._order.extend(compress(nodes, wanted))
         return list(self._order)
 
-    def ops(self) -> Set[str]:
-        """Return the operations that occur."""
-        if not self._ops:
-            self._ops.update([node.op for node in self.nodes()])
-        return self._ops
+    def census(self) -> Mapping[str, int]:
+        """Return how many nodes there are of every operation that occurs."""
+        if not self._census:
+            self._census.update(map(attrgetter("op"), self.nodes()))
+        return self._census
 
     def rewritten(self, new: Mapping[Node, Node]) -> Graph:
         """Return the Graph with other nodes in the place of the keys of `new`."""

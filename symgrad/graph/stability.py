@@ -125,7 +125,7 @@ def stabilize(graph: Graph) -> Graph:
     before = len(b)
     place = b.statement, b.span
     rules = _prepared()
-    if graph.ops().isdisjoint(rules):
+    if graph.census().keys().isdisjoint(rules):
         return graph
     for node in graph.nodes():
         if node.op not in rules and (not new or new.keys().isdisjoint(node.operands)):
