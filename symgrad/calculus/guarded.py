@@ -201,6 +201,8 @@ def combine(b: Builder, terms: Sequence[Guarded]) -> Guarded | None:
         return None
     guard, value = terms[0]
     if len(guard) <= _LONGEST:
+        if len(terms) == 1:
+            return terms[0]
         for other, more in terms[1:]:
             if other != guard:
                 break

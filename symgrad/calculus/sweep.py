@@ -22,6 +22,8 @@ __all__ = ["adjoints", "closed_form", "dependent", "pull_back", "tangents"]
 _COPIES = frozenset({"step", "broadcast"})
 #: Operations whose derivative is no product with a local partial.
 _STRUCTURE = frozenset({"reduce", "where"})
+#: Operations that a reverse sweep does not treat like all others.
+_APART = _COPIES | _STRUCTURE | ROOTS | {"div"}
 
 
 def adjoints(
@@ -65,22 +67,26 @@ def adjoints(
         if node not in active:
             continue
         b.statement, b.span = node.statement, node.span
-        term = combine(b, terms.pop(node, ()))
-        if term is None:
+        pending = terms.pop(node, None)
+        if pending is None:
             continue
-        if labels is not None and node.op in ("step", "input"):
-            adjoint = select(b, term) if node in wanted else term[1]
-            if adjoint.index >= fresh:
-                labels.setdefault(adjoint, f"{node.payload}_bar")
+        term = combine(b, pending)
+        adjoint = term[1]
         if node in wanted:
-            found[node] = select(b, term)
+            found[node] = adjoint = select(b, term)
+        if labels is not None and node.op in ("step", "input") and adjoint.index >= fresh:
+            labels.setdefault(adjoint, f"{node.payload}_bar")
         if node in barrier:
             continue
         for operand, contribution in pull_back(b, node, term, active, style):
             surplus = node.axes & ~operand.axes
             if surplus and not pointwise:
                 contribution = _over(b, contribution, surplus, style)
-            terms.setdefault(operand, []).append(contribution)
+            pending = terms.get(operand)
+            if pending is None:
+                terms[operand] = [contribution]
+            else:
+                pending.append(contribution)
     b.statement, b.span = statement, None
     zero = b.number(0)
     return [found.get(target, zero) for target in targets]
@@ -107,12 +113,13 @@ def pull_back(
 ) -> list[tuple[Node, Guarded]]:
     """Return what the adjoint of a node contributes to each of its operands."""
     op, operands = node.op, node.operands
-    if op in _COPIES:
-        return [(operands[0], term)]
-    if op in _STRUCTURE or (op == "div" and style == "kernel"):
-        return _pull_back_structure(b, node, term, active, style)
-    if op in ROOTS and style == "kernel":
-        term = (*term[0], *root_guard(b, node)), term[1]
+    if op in _APART:
+        if op in _COPIES:
+            return [(operands[0], term)]
+        if op in _STRUCTURE or (op == "div" and style == "kernel"):
+            return _pull_back_structure(b, node, term, active, style)
+        if op in ROOTS and style == "kernel":
+            term = (*term[0], *root_guard(b, node)), term[1]
     contributions = []
     for position, local in locals_of(op, len(operands), style):
         operand = operands[position]
