@@ -148,12 +148,12 @@ class _Linearised:
         active = _between(order, targets, outputs)
         self.vertices: dict[_Vertex, Node] = {}
         one = b.number(1)
-        statement = b.statement
+        origin = b.origin
         for node in order:
             if node in active:
-                b.statement, b.span = node.statement, node.span
+                b.origin = node.origin
                 self._linearise(node, active)
-        b.statement, b.span = statement, None
+        b.origin = origin
         for number, target in enumerate(targets):
             if target in active:
                 self._add(~number, 2 * target.index, ((), one))
@@ -191,14 +191,14 @@ class _Linearised:
     def eliminate(self, mode: str, limit: float) -> bool:
         """Eliminate all nodes; False if that would join more pairs than the limit."""
         b = self.b
-        statement = b.statement
+        origin = b.origin
         for vertex in self.vertices if mode == "forward" else self._cheapest_first():
             if self.joined > limit:
                 break
             node = self.vertices[vertex]
-            b.statement, b.span = node.statement, node.span
+            b.origin = node.origin
             self._eliminate(vertex)
-        b.statement, b.span = statement, None
+        b.origin = origin
         return self.joined <= limit
 
     def entries(self) -> Entries:

@@ -62,15 +62,14 @@ def adjoints(
     wanted = set(targets)
     barrier = set(stop)
     found: dict[Node, Node] = {}
-    statement, fresh = b.statement, len(b)
+    origin, fresh = b.origin, len(b)
     for node in reversed(order):
         if node not in active:
             continue
-        b.statement, b.span = node.statement, node.span
-        pending = terms.pop(node, None)
-        if pending is None:
+        b.origin = node.origin
+        term = combine(b, terms.pop(node, ()))
+        if term is None:
             continue
-        term = combine(b, pending)
         adjoint = term[1]
         if node in wanted:
             found[node] = adjoint = select(b, term)
@@ -82,12 +81,12 @@ def adjoints(
             surplus = node.axes & ~operand.axes
             if surplus and not pointwise:
                 contribution = _over(b, contribution, surplus, style)
-            pending = terms.get(operand)
-            if pending is None:
+            known = terms.get(operand)
+            if known is None:
                 terms[operand] = [contribution]
             else:
-                pending.append(contribution)
-    b.statement, b.span = statement, None
+                known.append(contribution)
+    b.origin = origin
     zero = b.number(0)
     return [found.get(target, zero) for target in targets]
 
@@ -182,15 +181,15 @@ def tangents(
         style: which form of the local partials to use.
     """
     found: dict[Node, Guarded] = {node: ((), seed) for node, seed in seeds.items()}
-    statement = b.statement
+    origin = b.origin
     for node in ancestors(outputs):
         if node in found or node.op in STILL:
             continue
-        b.statement, b.span = node.statement, node.span
+        b.origin = node.origin
         term = combine(b, _push_forward(b, node, found, style))
         if term is not None:
             found[node] = term
-    b.statement, b.span = statement, None
+    b.origin = origin
     zero = b.number(0)
     return [select(b, found[output]) if output in found else zero for output in outputs]
 

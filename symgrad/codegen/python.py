@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -167,6 +168,8 @@ class _Printer:
     far: str = ""
     #: The arguments of near functions in the loop at hand and how large they may be.
     limits: dict[str, float] = field(default_factory=dict)
+    #: Where the statements of the formula end, in order.
+    statements: tuple[int, ...] = ()
     commented: tuple[int, bool] = (-1, True)
     wishes: dict[Node, str] = field(default_factory=dict)
     calls: int = 0
@@ -201,6 +204,8 @@ class _Printer:
                 self.arrays[node] = spelling
             else:
                 self.known[node] = Text(spelling)
+        if self.graph.source is not None:
+            self.statements = self.graph.source.statements
         outputs: dict[str, str] = {}
         for name, node in plan.arrays:
             outputs[name] = self.names.fresh(f"{name}_out")
@@ -710,12 +715,16 @@ class _Printer:
 
     def _comment(self, node: Node) -> None:
         """Quote the statement that the next lines serve, once."""
+        source = self.graph.source
+        if source is None or node.origin < 0:
+            return
         adjoint = node.index >= self.graph.primal
-        place = (node.statement, adjoint)
-        if node.statement < 0 or place == self.commented:
+        statement = bisect_left(self.statements, node.origin)
+        place = (statement, adjoint)
+        if statement == len(self.statements) or place == self.commented:
             return
         self.commented = place
-        quoted = self.graph.statements[node.statement]
+        quoted = source.quoted(self.statements[statement])
         quoted = "".join(c if c.isprintable() else " " for c in quoted)
         if len(quoted) > _LINE:
             quoted = f"{quoted[: _LINE - 3]}..."

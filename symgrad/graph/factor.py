@@ -59,11 +59,11 @@ def factor_sums(graph: Graph) -> Graph:
     if not any(node.op == "reduce" and node.operands[0] in linear for node in order):
         return graph
     b = graph.builder
-    place = b.statement, b.span
+    origin = b.origin
     products: dict[Node, _Product] = {}
     new: dict[Node, Node] = {}
     for node in order:
-        b.statement, b.span = node.statement, node.span
+        b.origin = node.origin
         if node in linear:
             products[node] = _product(b, node, products, new)
             continue
@@ -76,7 +76,7 @@ def factor_sums(graph: Graph) -> Graph:
         product = products[operand]
         total = b.reduce(product.rest, operand.axes & ~node.axes)
         new[node] = _value(b, product._replace(rest=total))
-    b.statement, b.span = place
+    b.origin = origin
     return graph.rewritten(new)
 
 
@@ -108,16 +108,16 @@ def share_reciprocals(graph: Graph) -> Graph:
     if not shared:
         return graph
     b = graph.builder
-    place = b.statement, b.span
+    origin = b.origin
     new: dict[Node, Node] = {}
     for node in order:
-        b.statement, b.span = node.statement, node.span
+        b.origin = node.origin
         if node.op == "div" and node.index >= graph.primal and node.operands[1] in shared:
             above, below = (new.get(operand, operand) for operand in node.operands)
             new[node] = b.apply("mul", above, b.apply("div", b.number(1), below))
         elif (rewritten := rebuilt(b, node, new)) is not node:
             new[node] = rewritten
-    b.statement, b.span = place
+    b.origin = origin
     return graph.rewritten(new)
 
 

@@ -6,13 +6,12 @@ here: the same Program is lowered once for every way in which its arguments are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import overload
 
 from ..errors import FormulaError
 from ..language.functions import ORDERS, REDUCTIONS, WITH_ORDERS
-from ..language.program import Instruction, Number, Program
+from ..language.program import Folded, Instruction, Instructions, Number, Program
 from .algebra import exact
 from .node import Builder, Graph, Node, Output
 from .reductions import COMPOSED
@@ -54,8 +53,7 @@ def lower(
     bound = dict(zip(program.inputs, inputs, strict=True))
     reduced = _reduced(program)
     spread, origin = _shapes(program, axes) if reduced else ([], [])
-    statements = _Statements(program)
-    nodes = _translate(builder, program, bound, spread, statements)
+    nodes = _translate(builder, program, bound, spread, users=True)
     steps = tuple(nodes[position] for position in program.steps.values())
     outputs = tuple(
         Output(
@@ -69,7 +67,7 @@ def lower(
         )
         for name, at in program.outputs
     )
-    return Graph(builder, inputs, outputs, steps, statements, len(builder))
+    return Graph(builder, inputs, outputs, steps, program, len(builder))
 
 
 def varying(program: Program, arrays: Sequence[str] | None = None) -> tuple[int, ...]:
@@ -79,7 +77,7 @@ def varying(program: Program, arrays: Sequence[str] | None = None) -> tuple[int,
     not vary would vanish from sight, so where there is one, the inputs named in `arrays`
     vary over one axis of points, all of them if it is None.
     """
-    if not any(code.op in REDUCTIONS for code in program.instructions):
+    if REDUCTIONS.isdisjoint(program.instructions.ops()):
         return (0,) * len(program.inputs)
     return tuple(int(arrays is None or name in arrays) for name in program.inputs)
 
@@ -166,7 +164,7 @@ def _shapes(program: Program, axes: Mapping[str, int]) -> tuple[list[int], list[
 def _reduced(program: Program) -> set[int]:
     """Return the positions whose value contains a reduction."""
     found: set[int] = set()
-    if not any(code.op in REDUCTIONS for code in program.instructions):
+    if REDUCTIONS.isdisjoint(program.instructions.ops()):
         return found
     for position, code in enumerate(program.instructions):
         if code.op in REDUCTIONS or any(operand in found for operand in code.operands):
@@ -174,87 +172,99 @@ def _reduced(program: Program) -> set[int]:
     return found
 
 
-class _Statements(Sequence[str]):
-    """The texts of the statements of a Program, cut out of its text when they are asked for."""
-
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        outputs = (position for _, position in program.outputs)
-        #: The position of the value of every statement.
-        self.ends = sorted({*program.steps.values(), *outputs})
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[str]: ...
-    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
-        if isinstance(index, slice):
-            return [self[k] for k in range(*index.indices(len(self)))]
-        program = self._program
-        code = program.instructions[self.ends[index]]
-        if code.span is None:
-            return f"{code.payload} = ..." if code.op == "step" else ""
-        return " ".join(program.text[code.span.start : code.span.end].split())
-
-    def numbers(self) -> list[int]:
-        """Return the statement of every position, -1 for what belongs to none."""
-        number = [-1] * len(self._program.instructions)
-        start = 0
-        for statement, end in enumerate(self.ends):
-            number[start : end + 1] = [statement] * (end + 1 - start)
-            start = max(start, end + 1)
-        return number
-
-
 def _translate(
     builder: Builder,
     program: Program,
     bound: Mapping[str, Node],
     spread: Sequence[int] = (),
-    statements: _Statements | None = None,
+    *,
+    users: bool = False,
 ) -> list[Node]:
     """Return the node of every instruction.
 
-    With `statements`, those of the user, new nodes remember the statement and the characters
-    they come from, and orders are checked.
+    If the Program is the user's, new nodes remember the instruction that they are made for,
+    and orders are checked.
     """
     nodes: list[Node] = []
-    number = [] if statements is None else statements.numbers()
     apply = builder.apply
-    for position, code in enumerate(program.instructions):
-        op, sources, payload, span = code
-        if number:
-            builder.statement = number[position]
-            builder.span = span
+    for part in _legible(program.instructions):
+        position = len(nodes)
+        if users:
+            builder.origin = position
+        if isinstance(part, Folded):
+            nodes += _unfolded(builder, part, nodes, users)
+            continue
+        op, sources, payload, _ = part
         operands = [nodes[source] for source in sources]
         if op not in _SPECIAL:
             node = apply(op, *operands)
         elif op == "input":
             node = bound[str(payload)]
-        elif op == "number" and isinstance(code.payload, Number):
-            node = builder.number(code.payload.value, decimal=code.payload.decimal)
+        elif op == "number" and isinstance(payload, Number):
+            node = builder.number(payload.value, decimal=payload.decimal)
         elif op == "constant":
             node = builder.constant(str(payload))
         elif op == "step":
             node = builder.step(str(payload), operands[0])
         elif op in REDUCTIONS:
             mask = 0
-            for operand in code.operands:
-                mask |= spread[operand]
+            for source in sources:
+                mask |= spread[source]
             node = COMPOSED[op](builder, mask, *map(builder.real, operands))
         elif op == "clip":
             node = apply("min", apply("max", operands[0], operands[1]), operands[2])
         else:
-            if number:
-                _check_order(program, code, operands[0])
+            if users:
+                _check_order(program, part, operands[0])
             node = apply(op, *operands)
         nodes.append(node)
-    if number:
-        builder.statement, builder.span = -1, None
+    builder.origin = -1
     return nodes
+
+
+def _legible(code: Instructions) -> Iterator[Instruction | Folded]:
+    """Yield instructions, and folded statements that do nothing but apply operations."""
+    plain: dict[int, bool] = {}
+    position = 0
+    for part in code.parts:
+        if isinstance(part, Folded):
+            shape = part.shape
+            known = plain.get(id(shape))
+            if known is None:
+                known = all(
+                    step.op == "number" or step.op not in _SPECIAL for step in shape.steps
+                )
+                plain[id(shape)] = known
+            if known:
+                yield part
+            else:
+                yield from part.unfolded(position)
+            position += part.size
+        else:
+            yield part
+            position += 1
+
+
+def _unfolded(
+    builder: Builder, statement: Folded, nodes: Sequence[Node], users: bool
+) -> list[Node]:
+    """Return the nodes of the instructions of a folded statement."""
+    shape, operands, literals, name, *_ = statement
+    apply, origin, free = builder.apply, len(nodes), len(operands)
+    values = [nodes[operand] for operand in operands]
+    for op, sources, literal, *_ in shape.steps:
+        if users:
+            builder.origin = origin
+            origin += 1
+        if literal < 0:
+            values.append(apply(op, *[values[source] for source in sources]))
+        else:
+            number, decimal = literals[literal]
+            values.append(builder.number(number, decimal=decimal))
+    if users:
+        builder.origin = origin
+    values.append(builder.step(name, values[shape.value]))
+    return values[free:]
 
 
 def check_orders(program: Program) -> None:
@@ -263,7 +273,7 @@ def check_orders(program: Program) -> None:
     Raises:
         FormulaError: there is one, at the place that the error shows.
     """
-    if any(code.op in ORDERS for code in program.instructions):
+    if not program.instructions.ops().isdisjoint(ORDERS):
         # Only the identities of the Graph tell whether an expression is a number.
         lower(program)
 
@@ -285,7 +295,7 @@ def check_kernels(program: Program, graph: Graph) -> None:
     Raises:
         FormulaError: there is one, at the place in the Program that it comes from.
     """
-    if WITH_ORDERS.isdisjoint(code.op for code in program.instructions):
+    if WITH_ORDERS.isdisjoint(program.instructions.ops()):
         return
     for node in graph.nodes():
         if node.op not in ORDERS:
@@ -296,5 +306,5 @@ def check_kernels(program: Program, graph: Graph) -> None:
                 f"this derivative has {node.op} of order {order}, and kernels know orders up "
                 f"to {most}",
                 text=program.text,
-                span=node.span,
+                span=program.instructions[node.origin].span if node.origin >= 0 else None,
             )

@@ -38,9 +38,9 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..errors import ArgumentError, Span, choices
+from ..errors import ArgumentError, choices
 from ..language.functions import FUNCTIONS
-from ..language.program import Number
+from ..language.program import Number, Program
 from . import algebra
 
 __all__ = ["BOOLEAN", "NEUTRAL", "STILL", "Builder", "Graph", "Node", "Output", "ancestors"]
@@ -89,11 +89,10 @@ class Node:
         axes: mask of the array axes that the value varies over.
         index: place in the order of creation, a topological order.
         phase: how many reductions, each waiting for the one before, it has to wait for.
-        statement: position of the user's statement that it was made for, or -1.
-        span: the characters of the formula that it was made for, or None.
+        origin: position of the instruction of the Program that it was made for, or -1.
     """
 
-    __slots__ = ("axes", "index", "op", "operands", "payload", "phase", "span", "statement")
+    __slots__ = ("axes", "index", "op", "operands", "origin", "payload", "phase")
 
     def __init__(
         self,
@@ -103,8 +102,7 @@ class Node:
         axes: int,
         index: int,
         phase: int,
-        statement: int,
-        span: Span | None,
+        origin: int,
     ) -> None:
         """Only a Builder makes nodes."""
         self.op = op
@@ -113,8 +111,7 @@ class Node:
         self.axes = axes
         self.index = index
         self.phase = phase
-        self.statement = statement
-        self.span = span
+        self.origin = origin
 
     def __repr__(self) -> str:
         parts = [f"%{operand.index}" for operand in self.operands]
@@ -141,9 +138,8 @@ class Builder:
         self.nodes: list[Node] = []
         #: By operation and by what tells its nodes apart: the operands, or the payload.
         self._interned: defaultdict[str, dict[tuple[object, ...], Node]] = defaultdict(dict)
-        #: The statement and the characters that new nodes are made for.
-        self.statement = -1
-        self.span: Span | None = None
+        #: Position of the instruction that new nodes are made for.
+        self.origin = -1
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -155,14 +151,15 @@ class Builder:
         operands: tuple[Node, ...],
         payload: NodePayload,
         axes: int,
+        phase: int = 0,
     ) -> Node:
         known = self._interned[op]
         node = known.get(key)
         if node is None:
-            phase = max((operand.phase for operand in operands), default=0) + (op == "reduce")
-            count, place = len(self.nodes), (self.statement, self.span)
-            node = known[key] = Node(op, operands, payload, axes, count, phase, *place)
-            self.nodes.append(node)
+            nodes = self.nodes
+            node = Node(op, operands, payload, axes, len(nodes), phase, self.origin)
+            known[key] = node
+            nodes.append(node)
         return node
 
     def number(self, value: Fraction | float | int, *, decimal: bool = False) -> Node:
@@ -199,7 +196,7 @@ class Builder:
     def step(self, name: str, value: Node) -> Node:
         """Return the named value of a statement; it is never merged with an equal one."""
         value = self.real(value)
-        return self._intern((name, value), "step", (value,), name, value.axes)
+        return self._intern((name, value), "step", (value,), name, value.axes, value.phase)
 
     def real(self, node: Node) -> Node:
         """Return a number: 1 or 0 for a condition."""
@@ -245,7 +242,7 @@ class Builder:
             if simpler is not None:
                 return simpler
         nodes = self.nodes
-        node = Node(op, operands, None, axes, len(nodes), phase, self.statement, self.span)
+        node = Node(op, operands, None, axes, len(nodes), phase, self.origin)
         known[key] = node
         nodes.append(node)
         return node
@@ -272,17 +269,19 @@ class Builder:
         >>> b.unchanged("div", x, x)
         %1 = div(%0, %0)
         """
-        axes = 0
+        axes = phase = 0
         for operand in operands:
             axes |= operand.axes
-        return self._intern(operands, op, operands, None, axes)
+            phase = max(phase, operand.phase)
+        return self._intern(operands, op, operands, None, axes, phase)
 
     def broadcast(self, node: Node, axes: int) -> Node:
         """Return `node` spread over `axes` besides its own."""
         mask = axes & ~node.axes
         if not mask:
             return node
-        return self._intern((node, mask), "broadcast", (node,), mask, node.axes | mask)
+        key = (node, mask)
+        return self._intern(key, "broadcast", (node,), mask, node.axes | mask, node.phase)
 
     def extent(self, mask: int) -> Node:
         """Return the number of points along the axes of `mask`."""
@@ -310,8 +309,8 @@ class Builder:
         if mask and combination == "sum" and node.op == "neg":
             total = self.apply("neg", self.reduce(node.operands[0], mask))
         elif mask:
-            key = (combination, node, mask)
-            total = self._intern(key, "reduce", (node,), combination, node.axes & ~mask)
+            key, axes, phase = (combination, node, mask), node.axes & ~mask, node.phase + 1
+            total = self._intern(key, "reduce", (node,), combination, axes, phase)
         else:
             total = node
         return self._repeated(total, repeats, combination)
@@ -352,7 +351,7 @@ class Graph:
         inputs: the arguments in order, used or not.
         outputs: the results in order.
         steps: the user's named statements in order, outputs among them.
-        statements: the source text of every statement, for comments in generated code.
+        source: the Program that the nodes were made for, if there is one.
         primal: how many nodes the Builder had when the Program was lowered; nodes that
             were made later belong to derivatives.
         alike: for the inputs that a transformation added, the inputs whose shape they have.
@@ -363,7 +362,7 @@ class Graph:
     inputs: tuple[Node, ...]
     outputs: tuple[Output, ...]
     steps: tuple[Node, ...] = ()
-    statements: Sequence[str] = field(default=(), repr=False)
+    source: Program | None = field(default=None, repr=False)
     primal: int = 0
     alike: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     labels: Mapping[Node, str] = field(default_factory=dict, repr=False)

@@ -123,18 +123,18 @@ def stabilize(graph: Graph) -> Graph:
     b = graph.builder
     new: dict[Node, Node] = {}
     before = len(b)
-    place = b.statement, b.span
+    origin = b.origin
     rules = _prepared()
     if graph.census().keys().isdisjoint(rules):
         return graph
     for node in graph.nodes():
         if node.op not in rules and (not new or new.keys().isdisjoint(node.operands)):
             continue
-        b.statement, b.span = node.statement, node.span
+        b.origin = node.origin
         stable = _stable(b, node, new)
         if stable is not node:
             new[node] = stable
-    b.statement, b.span = place
+    b.origin = origin
     if not new and len(b) == before:
         return graph
     primal = len(b) if graph.primal == before else graph.primal

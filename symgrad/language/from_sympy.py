@@ -18,7 +18,7 @@ import sympy as sp
 
 from ..errors import UnsupportedError
 from .functions import FUNCTIONS, called
-from .program import Program, Writer
+from .program import Instruction, Program, Writer
 
 __all__ = ["read"]
 
@@ -141,7 +141,7 @@ class _Reader:
         declared = self._declared(inputs)
         chosen = _chosen(results, outputs, statements)
         return Program(
-            tuple(self.writer.instructions),
+            self.writer.instructions,
             declared,
             chosen,
             text="",
@@ -295,8 +295,8 @@ def _add(reader: _Reader, node: Any) -> int:
     terms = [reader.at(arg) for arg in _ordered_terms(node)]
     result = terms[0]
     for term in terms[1:]:
-        code = reader.writer.instructions[term]
-        if code.op == "neg":
+        code = reader.writer.parts[term]
+        if isinstance(code, Instruction) and code.op == "neg":
             result = emit("sub", (result, code.operands[0]))
         else:
             result = emit("add", (result, term))

@@ -449,19 +449,21 @@ class _Formula:
         self._check_look_alikes()
         for statement in self.statements:
             self.current = statement
-            value = self._repeated(statement.repetition)
-            if value is None:
+            name = statement.name
+            if name is None:
                 value = _Expression(self, statement).read()
-            if statement.name is None:
                 self._check_anonymous(statement)
                 self.values[self._anonymous()] = value
-            else:
-                step = self.emit("step", (value,), statement.name, statement.span)
-                self.values[statement.name] = step
-                del self.later[statement.name]
+                continue
+            step = self._repeated(statement.repetition)
+            if step is None:
+                value = _Expression(self, statement).read()
+                step = self.emit("step", (value,), name, statement.span)
+            self.values[name] = step
+            del self.later[name]
         outputs = self._outputs()
         return Program(
-            instructions=tuple(self.writer.instructions),
+            instructions=self.writer.instructions,
             inputs=self.writer.inputs if self.declared is None else self.declared,
             outputs=outputs,
             text=self.text,
@@ -470,13 +472,17 @@ class _Formula:
         )
 
     def _repeated(self, repetition: Repetition | None) -> int | None:
-        """Write a statement of a known shape, if it is one with nothing new to it."""
-        code = self.writer.instructions
+        """Write a statement of a known shape, if it is one with nothing new to it.
+
+        Returns the position of its step.
+        """
         if repetition is None:
             return None
-        if len(code) + len(repetition.shape.steps) >= self.limits.instructions:
+        writer = self.writer
+        if writer.size + len(repetition.shape.steps) >= self.limits.instructions:
             return None
-        return repetition.write(code, self.values)
+        statement = repetition.folded(self.text, self.values)
+        return None if statement is None else writer.fold(statement)
 
     def emit(
         self, op: str, operands: tuple[int, ...], payload: Number | str | None, span: Span

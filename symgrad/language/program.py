@@ -5,17 +5,42 @@ list, always smaller than the instruction's own, so nothing that walks a Program
 recurses, however deep the formula. It keeps what the user wrote: association, exact
 literals, and for every instruction the characters that it came from. Simplification is
 the Graph's business.
+
+A statement like many others is kept folded: the shape that it shares with them, and what is
+its own. Whoever reads the list finds its instructions there.
 """
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from itertools import accumulate
+from typing import NamedTuple, overload
 
 from ..errors import Span
 
-__all__ = ["CONSTANTS", "Instruction", "Number", "Payload", "Program", "Writer"]
+__all__ = [
+    "CONSTANTS",
+    "LEAF",
+    "Folded",
+    "Instruction",
+    "Instructions",
+    "Number",
+    "Payload",
+    "Place",
+    "Program",
+    "Shape",
+    "Step",
+    "Writer",
+]
+
+#: A leaf of a statement: a name that is not called, or what begins like a number.
+LEAF = re.compile(
+    r"(?<![\w.])([A-Za-z_]\w*+(?![ \t]*\()|\.?[0-9](?:[eE][+-]?[0-9]|[\w.])*+)", re.ASCII
+)
 
 #: Names that stand for numbers unless assigned or declared as inputs.
 CONSTANTS = ("pi", "e", "inf", "nan")
@@ -57,6 +82,159 @@ class Instruction(NamedTuple):
     span: Span | None = None
 
 
+class Place(NamedTuple):
+    """A character of a line that is split at its leaves: at or after the start of a piece."""
+
+    piece: int
+    offset: int
+
+
+class Step(NamedTuple):
+    """One instruction of a Shape.
+
+    `sources` number the operands of the shape first and then its steps; `literal` is which of
+    the numbers it stands for, -1 for an operation. It is written from `start` to `end`.
+    """
+
+    op: str
+    sources: tuple[int, ...]
+    literal: int
+    start: Place
+    end: Place
+
+
+class Shape(NamedTuple):
+    """What statements have in common that differ only in names and numbers.
+
+    Attributes:
+        names: the pieces of the line that are names of values, its operands.
+        numbers: the pieces that are numbers.
+        steps: the instructions.
+        value: the number, among operands and steps, of the value that is bound.
+    """
+
+    names: tuple[int, ...]
+    numbers: tuple[int, ...]
+    steps: tuple[Step, ...]
+    value: int
+
+
+class Folded(NamedTuple):
+    """A statement that shares its shape with others, on a line of its own.
+
+    Attributes:
+        shape: the shape.
+        operands: the positions of the values that its names stand for.
+        literals: its numbers.
+        name: what it binds.
+        text: the text of the Program.
+        start: the first character of the line.
+    """
+
+    shape: Shape
+    operands: tuple[int, ...]
+    literals: tuple[Number, ...]
+    name: str
+    text: str
+    start: int
+
+    @property
+    def size(self) -> int:
+        """How many instructions it has."""
+        return len(self.shape.steps) + 1
+
+    def unfolded(self, position: int) -> Iterator[Instruction]:
+        """Yield the instructions, the first of which is at `position`."""
+        end = self.text.index("\n", self.start)
+        pieces = LEAF.split(self.text[self.start : end])
+        starts = list(accumulate(map(len, pieces), initial=self.start))
+        place = list(self.operands)
+        for op, sources, literal, (first, more), (last, beyond) in self.shape.steps:
+            operands = tuple([place[source] for source in sources])
+            payload = None if literal < 0 else self.literals[literal]
+            span = Span(starts[first] + more, starts[last] + beyond)
+            yield Instruction(op, operands, payload, span)
+            place.append(position)
+            position += 1
+        yield Instruction("step", (place[self.shape.value],), self.name, Span(starts[1], end))
+
+
+class Instructions(Sequence[Instruction]):
+    """The flat code of a Program, some of its statements folded.
+
+    >>> one = Instruction("input", payload="x")
+    >>> code = Instructions([one, Instruction("sin", (0,))])
+    >>> len(code), code[1].op, code == (one, Instruction("sin", (0,)))
+    (2, 'sin', True)
+    """
+
+    __slots__ = ("_starts", "parts")
+
+    def __init__(self, parts: Iterable[Instruction | Folded] = ()) -> None:
+        """Hold the parts in their order."""
+        #: Instructions and folded statements.
+        self.parts = tuple(parts)
+        #: The position of the first instruction of every part, and of the end.
+        self._starts: Sequence[int] = range(len(self.parts) + 1)
+        if Folded in set(map(type, self.parts)):
+            sizes = [part.size if isinstance(part, Folded) else 1 for part in self.parts]
+            self._starts = list(accumulate(sizes, initial=0))
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    @overload
+    def __getitem__(self, index: int) -> Instruction: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Instruction, ...]: ...
+    def __getitem__(self, index: int | slice) -> Instruction | tuple[Instruction, ...]:
+        if isinstance(index, slice):
+            return tuple(self)[index]
+        position = range(len(self))[index]
+        number = bisect_right(self._starts, position) - 1
+        part = self.parts[number]
+        if isinstance(part, Instruction):
+            return part
+        start = self._starts[number]
+        return tuple(part.unfolded(start))[position - start]
+
+    def __iter__(self) -> Iterator[Instruction]:
+        for part, start in zip(self.parts, self._starts, strict=False):
+            if isinstance(part, Instruction):
+                yield part
+            else:
+                yield from part.unfolded(start)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Instructions):
+            return tuple(self) == tuple(other)
+        return tuple(self) == other if isinstance(other, tuple) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return f"Instructions({list(self)!r})"
+
+    def ops(self) -> set[str]:
+        """Return the operations that occur."""
+        found = {part.op for part in self.parts if isinstance(part, Instruction)}
+        shapes = {id(part.shape): part.shape for part in self.parts if isinstance(part, Folded)}
+        for shape in shapes.values():
+            found.update(["step"], [step.op for step in shape.steps])
+        return found
+
+    def steps(self) -> dict[str, int]:
+        """Return the position of every named statement, in order."""
+        found: dict[str, int] = {}
+        for part, end in zip(self.parts, self._starts[1:], strict=True):
+            if isinstance(part, Folded):
+                found[part.name] = end - 1
+            elif part.op == "step":
+                found[str(part.payload)] = end - 1
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """Ordered statements with inputs and outputs.
@@ -74,7 +252,7 @@ class Program:
         entries: the most entries that a dense Jacobian or Hessian may have at one point.
     """
 
-    instructions: tuple[Instruction, ...]
+    instructions: Instructions
     inputs: tuple[str, ...]
     outputs: tuple[tuple[str, int], ...]
     text: str
@@ -92,11 +270,19 @@ class Program:
     @property
     def steps(self) -> dict[str, int]:
         """Position of every named statement, in order; outputs with a name included."""
-        return {
-            str(code.payload): position
-            for position, code in enumerate(self.instructions)
-            if code.op == "step"
-        }
+        return self.instructions.steps()
+
+    @property
+    def statements(self) -> tuple[int, ...]:
+        """Position of the value of every statement, in order."""
+        return tuple(sorted({*self.steps.values(), *(at for _, at in self.outputs)}))
+
+    def quoted(self, position: int) -> str:
+        """Return the characters of an instruction on one line."""
+        code = self.instructions[position]
+        if code.span is None:
+            return f"{code.payload} = ..." if code.op == "step" else ""
+        return " ".join(self.text[code.span.start : code.span.end].split())
 
     @property
     def intermediates(self) -> tuple[str, ...]:
@@ -123,7 +309,9 @@ class Writer:
 
     def __init__(self) -> None:
         """Start an empty list."""
-        self.instructions: list[Instruction] = []
+        #: Instructions and folded statements.
+        self.parts: list[Instruction | Folded] = []
+        self.size = 0
         self._inputs: dict[str, int] = {}
 
     def emit(
@@ -134,8 +322,20 @@ class Writer:
         span: Span | None = None,
     ) -> int:
         """Append one instruction and return its position."""
-        self.instructions.append(Instruction(op, operands, payload, span))
-        return len(self.instructions) - 1
+        self.parts.append(Instruction(op, operands, payload, span))
+        self.size += 1
+        return self.size - 1
+
+    def fold(self, statement: Folded) -> int:
+        """Append a folded statement and return the position of its step."""
+        self.parts.append(statement)
+        self.size += statement.size
+        return self.size - 1
+
+    @property
+    def instructions(self) -> Instructions:
+        """What has been appended."""
+        return Instructions(self.parts)
 
     def number(
         self, value: Fraction | float, *, decimal: bool = False, span: Span | None = None

@@ -6,9 +6,9 @@ its leaves, is its shape: ``t5 = sin(t4)*x + 2`` and ``u = sin(v)*w + 0.5`` have
 second statement of a shape is read with placeholders for the leaves; from then on a statement
 of that shape is written into the Program without looking at its signs again.
 
-The instructions and their spans are those that the parser would write. Whatever is unusual
-(the first use of an input, a constant, a comment, a line that goes on) is left to the parser,
-and so is every error.
+The instructions and their spans are those that the parser would write, only that they stay
+folded until somebody looks at them. Whatever is unusual (the first use of an input, a
+constant, a comment, a line that goes on) is left to the parser, and so is every error.
 """
 
 from __future__ import annotations
@@ -19,58 +19,16 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import NamedTuple
 
-from ..errors import FormulaError, Span
-from .program import Instruction, Program
+from ..errors import FormulaError
+from .program import LEAF, Folded, Place, Program, Shape, Step
 from .tokens import WORDS, read_number
 
-__all__ = ["Repetition", "Shape", "Shapes"]
-
-# A name that is not called, or what begins like a number.
-_LEAF = re.compile(
-    r"(?<![\w.])([A-Za-z_]\w*+(?![ \t]*\()|\.?[0-9](?:[eE][+-]?[0-9]|[\w.])*+)", re.ASCII
-)
+__all__ = ["Repetition", "Shapes"]
 
 #: Signs of lines that hold more or less than one statement.
 _ELSEWHERE = re.compile(r"[#;\\\r]")
 #: Longer lines are statements that nobody repeats.
 _LONGEST = 1000
-
-
-class _Place(NamedTuple):
-    """A character of a statement: at or after the start of one of its pieces."""
-
-    piece: int
-    offset: int
-
-
-class _Step(NamedTuple):
-    """One instruction of a Shape.
-
-    `sources` number the names first and then the steps; `literal` is the piece with a number,
-    -1 for an operation.
-    """
-
-    op: str
-    sources: tuple[int, ...]
-    literal: int
-    start: _Place
-    end: _Place
-
-
-class Shape(NamedTuple):
-    """What statements have in common that differ only in names and numbers.
-
-    Attributes:
-        names: the pieces of the line that are names of values.
-        numbers: the pieces that are numbers.
-        steps: the instructions.
-        value: the number, among names and steps, of the value that is bound.
-    """
-
-    names: tuple[int, ...]
-    numbers: tuple[int, ...]
-    steps: tuple[_Step, ...]
-    value: int
 
 
 #: Of lines that are no statement of their own.
@@ -96,26 +54,16 @@ class Repetition(NamedTuple):
         for number in shape.numbers:
             yield pieces[number], start + sum(map(len, pieces[:number]))
 
-    def write(self, code: list[Instruction], values: Mapping[str, int]) -> int | None:
-        """Append the instructions and return the position of the value.
-
-        Returns None, and appends nothing, if a name has no value yet.
-        """
+    def folded(self, text: str, values: Mapping[str, int]) -> Folded | None:
+        """Return the statement on its values, None if a name has no value yet."""
         shape, pieces, start = self
         try:
-            place = [values[pieces[name]] for name in shape.names]
+            operands = tuple([values[pieces[name]] for name in shape.names])
         except KeyError:
             return None
-        starts = list(accumulate(map(len, pieces), initial=start))
+        literals = tuple([read_number(pieces[number]) for number in shape.numbers])
         # The constructors of named tuples, which are functions of Python, take twice as long.
-        new = tuple.__new__
-        for op, sources, literal, (first, more), (last, beyond) in shape.steps:
-            operands = tuple([place[source] for source in sources])
-            payload = None if literal < 0 else read_number(pieces[literal])
-            place.append(len(code))
-            span = new(Span, (starts[first] + more, starts[last] + beyond))
-            code.append(new(Instruction, (op, operands, payload, span)))
-        return place[shape.value]
+        return tuple.__new__(Folded, (shape, operands, literals, pieces[1], text, start))
 
 
 class Shapes:
@@ -136,7 +84,7 @@ class Shapes:
         """Return the statement of a line, None if its shape has not been read."""
         if len(line) > _LONGEST or not line.isascii():
             return None
-        pieces = _LEAF.split(line)
+        pieces = LEAF.split(line)
         # Digits and the point stand before all letters.
         key = (*pieces[::2], *[leaf < "A" for leaf in pieces[1::2]])
         known = self._known
@@ -171,13 +119,13 @@ class Shapes:
             return _NONE
         starts = list(accumulate(map(len, held), initial=0))
 
-        def place(character: int) -> _Place:
+        def place(character: int) -> Place:
             piece = bisect_right(starts, character) - 1
-            return _Place(piece, character - starts[piece])
+            return Place(piece, character - starts[piece])
 
-        literals = iter(numbers)
+        literals = iter(range(len(numbers)))
         number: dict[int, int] = {}
-        steps: list[_Step] = []
+        steps: list[Step] = []
         for position, (op, operands, payload, span) in enumerate(code):
             if op == "input":
                 number[position] = inputs.index(str(payload))
@@ -186,5 +134,5 @@ class Shapes:
             literal = next(literals) if op == "number" else -1
             start, end = span or (0, 0)
             sources = tuple(number[operand] for operand in operands)
-            steps.append(_Step(op, sources, literal, place(start), place(end)))
+            steps.append(Step(op, sources, literal, place(start), place(end)))
         return Shape(names[1:], numbers, tuple(steps), number[last.operands[0]])

@@ -204,7 +204,7 @@ def write(
     given = [name for name in (*leaves, *numbers) if isinstance(name, str)]
     positions = [at[place] if place >= 0 else below[-1 - place] for place in outputs]
     return Program(
-        instructions=tuple(writer.instructions),
+        instructions=writer.instructions,
         inputs=tuple(given if inputs is None else inputs),
         outputs=tuple(zip(names, positions, strict=True)),
         text="\n".join(lines),

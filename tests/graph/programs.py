@@ -27,7 +27,7 @@ def program(build: Callable[[Writer], int], inputs: tuple[str, ...] = ()) -> Pro
     writer = Writer()
     output = build(writer)
     names = (*writer.inputs, *(name for name in inputs if name not in writer.inputs))
-    return Program(tuple(writer.instructions), names, (("value", output),), "")
+    return Program(writer.instructions, names, (("value", output),), "")
 
 
 def nested(depth: int, op: str = "sin") -> Program:
@@ -107,7 +107,7 @@ def programs(draw: Any, *, size: int = 14, conditions: bool = True, steps: bool 
         if steps and draw(st.integers(0, 9)) == 0:
             numbers.append(w.emit("step", (numbers[-1],), payload=f"s{step}"))
     result = numbers[-1]
-    return Program(tuple(w.instructions), ("x", "y", "z"), (("value", result),), "")
+    return Program(w.instructions, ("x", "y", "z"), (("value", result),), "")
 
 
 def exact_values(source: Program, point: dict[str, float]) -> list[Any] | None:

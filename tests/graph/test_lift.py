@@ -99,7 +99,7 @@ def test_long_sums_and_products_are_built_at_once(op: str, terms: int, monkeypat
     position = w.input("x0")
     for k in range(1, terms):
         position = w.emit(op, (position, w.input(f"x{k}")))
-    source = Program(tuple(w.instructions), w.inputs, (("value", position),), "")
+    source = Program(w.instructions, w.inputs, (("value", position),), "")
     calls = []
     kind = {"add": sp.Add, "mul": sp.Mul}[op]
     flatten = kind.flatten
@@ -140,5 +140,5 @@ def test_sharing_is_kept() -> None:
 def test_numbers_beyond_doubles() -> None:
     w = Writer()
     w.number(Fraction(10) ** 400, decimal=True)
-    source = Program(tuple(w.instructions), (), (("value", 0),), "")
+    source = Program(w.instructions, (), (("value", 0),), "")
     assert lift(lower(source).outputs[0].node) == sp.oo

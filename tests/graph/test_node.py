@@ -172,14 +172,15 @@ def test_find() -> None:
         graph.find("sped")
 
 
-def test_statements_and_spans_are_remembered() -> None:
-    text = "u = x + y; sin(u)"
-    graph = lower(parse(text))
+def test_nodes_remember_what_they_are_made_for() -> None:
+    program = parse("u = x + y; sin(u)")
+    graph = lower(program)
     sine = graph.outputs[0].node
-    assert graph.statements[sine.statement] == "sin(u)"
-    assert text[sine.span.start : sine.span.end] == "sin(u)"
+    assert program.quoted(sine.origin) == "sin(u)"
     (u,) = graph.steps
-    assert graph.statements[u.statement] == "u = x + y"
+    assert program.quoted(u.origin) == "u = x + y"
+    assert program.quoted(u.operands[0].origin) == "x + y"
+    assert program.statements == (u.origin, sine.origin)
 
 
 def test_printing() -> None:

@@ -22,7 +22,7 @@ from language.corpus_legitimate import LEGITIMATE, Formula
 from symgrad.errors import FormulaError, LimitError, SymgradError, UnsupportedError
 from symgrad.language.functions import FUNCTIONS, NAMES
 from symgrad.language.parse import Limits, parse, parse_mapping
-from symgrad.language.program import Number, Program
+from symgrad.language.program import Instructions, Number, Program
 
 OPERATIONS = {
     "add": operator.add,
@@ -323,7 +323,7 @@ def test_spans_read_as_what_they_mark(text: str) -> None:
         if code.op not in ("and", "lt", "le", "gt", "ge", "eq", "ne", "div"):
             again = parse(text[slice(*code.span)])
             outputs = (("value", position),)
-            part = Program(program.instructions[: position + 1], (), outputs, "")
+            part = Program(Instructions(program.instructions[: position + 1]), (), outputs, "")
             assert tree(again) == tree(part)
 
 

@@ -31,15 +31,15 @@ def outcome(read):
 def counted(monkeypatch):
     """The lines that were written by their shape."""
     lines: list[str] = []
-    write = module.Repetition.write
+    fold = module.Repetition.folded
 
-    def counting(self, code, values):
-        position = write(self, code, values)
-        if position is not None:
+    def counting(self, text, values):
+        statement = fold(self, text, values)
+        if statement is not None:
             lines.append("".join(self.pieces))
-        return position
+        return statement
 
-    monkeypatch.setattr(module.Repetition, "write", counting)
+    monkeypatch.setattr(module.Repetition, "folded", counting)
     return lines
 
 
