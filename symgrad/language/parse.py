@@ -55,7 +55,6 @@ from .tokens import (
     skeleton,
     statements,
     too_deep,
-    word,
 )
 
 __all__ = ["Limits", "parse", "parse_mapping"]
@@ -169,12 +168,11 @@ class _Statement:
     Attributes:
         source: the text that errors show.
         span: the whole statement.
-        target: the token of the name that is bound, None for a bare expression.
         parameters: the tokens of a header's names, None without header.
         repetition: the statement, if one of its shape has been read before.
     """
 
-    __slots__ = ("_body", "parameters", "repetition", "source", "span", "target")
+    __slots__ = ("_body", "_target", "parameters", "repetition", "source", "span")
 
     def __init__(
         self,
@@ -187,7 +185,7 @@ class _Statement:
     ) -> None:
         self.source = source
         self.span = span
-        self.target = target
+        self._target = target
         self.parameters = parameters
         self.repetition = repetition
         self._body = body
@@ -207,9 +205,19 @@ class _Statement:
         return [token.text for token in self.body]
 
     @property
+    def target(self) -> Token | None:
+        """The token of the name that is bound, None for a bare expression."""
+        if self.repetition is not None:
+            start, name = self.span.start, self.repetition.pieces[1]
+            return Token("name", name, start, start + len(name))
+        return self._target
+
+    @property
     def name(self) -> str | None:
         """The name that is bound."""
-        return None if self.target is None else self.target.text
+        if self.repetition is not None:
+            return self.repetition.pieces[1]
+        return None if self._target is None else self._target.text
 
     @property
     def where(self) -> Span:
@@ -355,7 +363,7 @@ def _mapped_statement(name: str, source: Source, span: Span, limits: Limits) -> 
 def _split(source: Source, limits: Limits) -> list[_Statement]:
     """Split a text into statements."""
     text = source.text
-    shapes = Shapes(parse)
+    shapes = Shapes(parse, limits)
     found: list[_Statement] = []
     place = 0
     while place < len(text):
@@ -373,12 +381,12 @@ def _split(source: Source, limits: Limits) -> list[_Statement]:
 
 def _repeated(known: Repetition, source: Source, end: int, limits: Limits) -> _Statement:
     """Return a statement of a known shape that ends before the character `end`."""
-    for text, start in known.numbers():
-        check_number(source, text, start, limits)
-    indent, name = known.pieces[:2]
-    start = known.start + len(indent)
-    target = word(source, name, start, start + len(name), limits)
-    return _Statement(source, limits, Span(start, end), target, None, known)
+    shape, pieces, start = known
+    if shape.numbers:
+        for text, place in known.numbers():
+            check_number(source, text, place, limits)
+    span = tuple.__new__(Span, (start + len(pieces[0]), end))
+    return _Statement(source, limits, span, None, None, known)
 
 
 def _statement(tokens: list[Token], source: Source) -> _Statement:

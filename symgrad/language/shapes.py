@@ -9,6 +9,9 @@ of that shape is written into the Program without looking at its signs again.
 The instructions and their spans are those that the parser would write, only that they stay
 folded until somebody looks at them. Whatever is unusual (the first use of an input, a
 constant, a comment, a line that goes on) is left to the parser, and so is every error.
+
+Named tuples are made by `tuple.__new__` here: their own constructors are functions of Python
+and take twice as long.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from typing import NamedTuple
 
 from ..errors import FormulaError
 from .program import LEAF, Folded, Place, Program, Shape, Step
-from .tokens import WORDS, read_number
+from .tokens import RESERVED, Limits, read_number
 
 __all__ = ["Repetition", "Shapes"]
 
@@ -62,7 +65,6 @@ class Repetition(NamedTuple):
         except KeyError:
             return None
         literals = tuple([read_number(pieces[number]) for number in shape.numbers])
-        # The constructors of named tuples, which are functions of Python, take twice as long.
         return tuple.__new__(Folded, (shape, operands, literals, pieces[1], text, start))
 
 
@@ -70,18 +72,22 @@ class Shapes:
     """The shapes of the statements of one text.
 
     >>> from symgrad.language.parse import parse
-    >>> shapes = Shapes(parse)
+    >>> shapes = Shapes(parse, Limits())
     >>> [shapes.find(line, 0) is not None for line in ("u = x*y", "v = y*z", "w = u*v")]
     [False, True, True]
     """
 
-    def __init__(self, read: Callable[[str], Program]) -> None:
+    def __init__(self, read: Callable[[str], Program], limits: Limits) -> None:
         """Start without any; `read` is the parser."""
         self._read = read
+        self._limits = limits
         self._known: dict[tuple[object, ...], Shape | None] = {}
 
     def find(self, line: str, start: int) -> Repetition | None:
-        """Return the statement of a line, None if its shape has not been read."""
+        """Return the statement of a line, None if its shape has not been read.
+
+        What no value can be called is left to the parser.
+        """
         if len(line) > _LONGEST or not line.isascii():
             return None
         pieces = LEAF.split(line)
@@ -94,9 +100,9 @@ class Shapes:
         shape = known[key]
         if shape is None:
             shape = known[key] = self._shape(pieces)
-        if shape.value < 0 or pieces[1] in WORDS:
+        if shape.value < 0 or pieces[1] in RESERVED or len(pieces[1]) > self._limits.name:
             return None
-        return Repetition(shape, pieces, start)
+        return tuple.__new__(Repetition, (shape, pieces, start))
 
     def _shape(self, pieces: list[str]) -> Shape:
         """Read a statement with placeholders; return `_NONE` if it is not of this kind."""

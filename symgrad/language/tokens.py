@@ -24,6 +24,7 @@ from .program import Number
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "RESERVED",
     "WORDS",
     "Limits",
     "Source",
@@ -43,6 +44,9 @@ WORDS = frozenset({"if", "else", "and", "or", "not"})
 
 #: Truth values of Python; as names of variables they would surprise everybody.
 _TRUTH_VALUES = frozenset({"True", "False"})
+
+#: What no value can be called.
+RESERVED = WORDS | _TRUTH_VALUES
 
 #: Unicode signs and the ASCII signs that they stand for. The dashes are those that word
 #: processors make out of a minus; U+0387 is canonically the middle dot.
