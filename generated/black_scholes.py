@@ -292,12 +292,12 @@ def gradient(S, K, T, r, sigma):
     t15 = d1_bar/t3
     t16 = -d2_bar - t15*t4
     t17 = t15*T
-    t18 = t15/t/K
-    sigma_bar = t16*t2 + t17/2.0*(2.0*sigma)
-    r_bar = t17 - t13*T
     T_bar = t16*sigma*(0.5/t2) - t13*r + t15*t1
-    K_bar = t12*t8 - t18*t
+    r_bar = t17 - t13*T
+    sigma_bar = t16*t2 + t17/2.0*(2.0*sigma)
+    t18 = t15/t/K
     S_bar = 0.5*t7 + t18
+    K_bar = t12*t8 - t18*t
     return call, S_bar, K_bar, T_bar, r_bar, sigma_bar
 
 

@@ -78,10 +78,11 @@ def gradient(x1, y1, z1, x2, y2, z2, epsilon, sigma, k, q1, q2):
     q2_bar = t9*t6
     k_bar = t10*q1
     q1_bar = t10*k
+    # derivatives of s6 = (sigma**2/r2)**3
+    s6_bar = -4.0*epsilon + t4*(2.0*s6)
     # derivatives of lj = 4*epsilon*(s6**2 - s6)
     epsilon_bar = 4.0*t5
     # derivatives of s6 = (sigma**2/r2)**3
-    s6_bar = -4.0*epsilon + t4*(2.0*s6)
     t11 = s6_bar*(3.0*(t3*t3))/r2
     sigma_bar = t11*(2.0*sigma)
     # derivatives of r2 = (x1 - x2)**2 + (y1 - y2)**2 + (z1 - z2)**2

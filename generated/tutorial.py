@@ -284,8 +284,8 @@ def gradient(x, y):
     t = log(x)
     f = y*t + sin(y)
     # derivatives of f(x, y) = y*log(x) + sin(y)
-    x_bar = y/x
     y_bar = cos(y) + t
+    x_bar = y/x
     return f, x_bar, y_bar
 
 

@@ -207,9 +207,8 @@ class _Linearised:
         entries: Entries = {}
         for row in range(self.rows):
             for source, terms in self.into.get(self.base + row, {}).items():
-                total = combine(b, terms)
-                if total is not None:
-                    _enter(entries, row, ~source, select(b, total), self.symmetric)
+                total = select(b, combine(b, terms))
+                _enter(entries, row, ~source, total, self.symmetric)
         return dict(sorted(entries.items()))
 
     def _cheapest_first(self) -> Iterator[_Vertex]:
@@ -239,16 +238,12 @@ class _Linearised:
         """Join every edge into a vertex with every edge out of it."""
         b = self.b
         sources = [
-            (source, term)
-            for source, terms in self.into.pop(vertex, {}).items()
-            if (term := combine(b, terms)) is not None
+            (source, combine(b, terms)) for source, terms in self.into.pop(vertex, {}).items()
         ]
         for source, _ in sources:
             self.out[source].discard(vertex)
         for sink in sorted(self.out.pop(vertex, ())):
             outer = combine(b, self.into[sink].pop(vertex))
-            if outer is None:
-                continue
             above = len(outer[0])
             self.joined += len(sources)
             for source, (guard, value) in sources:

@@ -191,18 +191,14 @@ def _product(b: Builder, value: Node, partial: Node) -> Node:
     return b.apply("mul", value, partial)
 
 
-def combine(b: Builder, terms: Sequence[Guarded]) -> Guarded | None:
-    """Return the sum of derivatives; None if there are none.
+def combine(b: Builder, terms: Sequence[Guarded]) -> Guarded:
+    """Return the sum of one or more derivatives.
 
     Terms under the same guard are added; the two sides of one condition become one
     ``where``; only what remains is selected and added.
     """
-    if not terms:
-        return None
     guard, value = terms[0]
     if len(guard) <= _LONGEST:
-        if len(terms) == 1:
-            return terms[0]
         for other, more in terms[1:]:
             if other != guard:
                 break

@@ -33,7 +33,7 @@ def adjoints(
     *,
     style: Style = "kernel",
     stop: Collection[Node] = (),
-    labels: dict[Node, str] | None = None,
+    bars: dict[Node, Node] | None = None,
     pointwise: bool = False,
     order: Sequence[Node] | None = None,
 ) -> list[Node]:
@@ -50,42 +50,58 @@ def adjoints(
         stop: nodes behind which the sweep does not look.
         pointwise: differentiate at every point by itself, without sums over points; the
             outputs must not contain reductions.
-        labels: receives the names ``x_bar`` of the adjoints of inputs and steps.
+        bars: receives, by their adjoints, the inputs and steps.
         order: what the outputs need, if that is known already.
     """
     if order is None:
         order = ancestors([output for output, _ in seeds], stop)
     active = dependent(order, targets, stop)
-    terms: dict[Node, list[Guarded]] = {}
+    # What counts everywhere is added up at once, so that a sum of many terms is one value at
+    # any time; what counts under guards is put together when it is complete.
+    sums: dict[Node, Node] = {}
+    guarded: dict[Node, list[Guarded]] = {}
+
+    def contribute(operand: Node, contribution: Guarded, origin: int) -> None:
+        guard, value = contribution
+        if guard:
+            guarded.setdefault(operand, []).append(contribution)
+        else:
+            known = sums.get(operand)
+            if known is not None:
+                b.origin = operand.origin if operand.origin >= 0 else origin
+                value = b.apply("add", known, value)
+            sums[operand] = value
+
+    origin, fresh = b.origin, len(b)
     for output, seed in seeds:
-        terms.setdefault(output, []).append(((), seed))
+        contribute(output, ((), seed), output.origin)
     wanted = set(targets)
     barrier = set(stop)
     found: dict[Node, Node] = {}
-    origin, fresh = b.origin, len(b)
     for node in reversed(order):
         if node not in active:
             continue
+        value, terms = sums.pop(node, None), guarded.pop(node, None)
         b.origin = node.origin
-        term = combine(b, terms.pop(node, ()))
-        if term is None:
+        if terms is not None:
+            term = combine(b, terms if value is None else [((), value), *terms])
+        elif value is not None:
+            term = (), value
+        else:
             continue
         adjoint = term[1]
         if node in wanted:
             found[node] = adjoint = select(b, term)
-        if labels is not None and node.op in ("step", "input") and adjoint.index >= fresh:
-            labels.setdefault(adjoint, f"{node.payload}_bar")
+        if bars is not None and node.op in ("step", "input") and adjoint.index >= fresh:
+            bars.setdefault(adjoint, node)
         if node in barrier:
             continue
         for operand, contribution in pull_back(b, node, term, active, style):
             surplus = node.axes & ~operand.axes
             if surplus and not pointwise:
+                b.origin = node.origin
                 contribution = _over(b, contribution, surplus, style)
-            known = terms.get(operand)
-            if known is None:
-                terms[operand] = [contribution]
-            else:
-                known.append(contribution)
+            contribute(operand, contribution, node.origin)
     b.origin = origin
     zero = b.number(0)
     return [found.get(target, zero) for target in targets]
@@ -186,9 +202,9 @@ def tangents(
         if node in found or node.op in STILL:
             continue
         b.origin = node.origin
-        term = combine(b, _push_forward(b, node, found, style))
-        if term is not None:
-            found[node] = term
+        terms = _push_forward(b, node, found, style)
+        if terms:
+            found[node] = combine(b, terms)
     b.origin = origin
     zero = b.number(0)
     return [select(b, found[output]) if output in found else zero for output in outputs]

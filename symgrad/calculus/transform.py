@@ -318,20 +318,20 @@ def _reverse(
 ) -> tuple[Graph, Packing]:
     b = graph.builder
     targets = _targets(graph, wrt)
-    labels = dict(graph.labels)
-    found = adjoints(b, seeds, targets, labels=labels, order=graph.nodes())
-    bars = tuple(
+    bars = dict(graph.bars)
+    found = adjoints(b, seeds, targets, bars=bars, order=graph.nodes())
+    derivatives = tuple(
         # An adjoint that is constant has all axes of its target nevertheless.
         Output(f"{target.payload}_bar", b.broadcast(adjoint, target.axes), like)
         for target, adjoint, like in zip(targets, found, graph.like(targets), strict=True)
     )
     kept = graph.outputs if value else ()
     start = len(kept)
-    blocks = tuple(Block(start + k) for k in range(len(bars)))
+    blocks = tuple(Block(start + k) for k in range(len(derivatives)))
     gradient: Packing = blocks[0] if single else blocks
-    outputs = _distinct((*kept, *bars))
+    outputs = _distinct((*kept, *derivatives))
     return (
-        replace(graph, outputs=outputs, labels=labels),
+        replace(graph, outputs=outputs, bars=bars),
         (packing, gradient) if value else gradient,
     )
 

@@ -182,7 +182,7 @@ class _Printer:
         self.names = Names(dict.fromkeys([*inputs, *steps]), vmath.every_name())
         self.names.fresh(self.name)
         self._count_uses(order)
-        self.wishes = dict(self.graph.labels)
+        self.wishes = {bar: f"{node.payload}_bar" for bar, node in self.graph.bars.items()}
         for output in self.graph.outputs:
             if not output.node.axes:
                 self.wishes.setdefault(output.node, output.name)

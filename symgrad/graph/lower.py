@@ -256,7 +256,10 @@ def _unfolded(
         if users:
             builder.origin = origin
             origin += 1
-        if literal < 0:
+        if literal < 0 and len(sources) == 2:
+            left, right = sources
+            values.append(apply(op, values[left], values[right]))
+        elif literal < 0:
             values.append(apply(op, *[values[source] for source in sources]))
         else:
             number, decimal = literals[literal]

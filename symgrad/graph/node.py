@@ -355,7 +355,7 @@ class Graph:
         primal: how many nodes the Builder had when the Program was lowered; nodes that
             were made later belong to derivatives.
         alike: for the inputs that a transformation added, the inputs whose shape they have.
-        labels: what to call nodes in generated code, such as ``u_bar``.
+        bars: by their adjoints the inputs and steps that generated code names them after.
     """
 
     builder: Builder
@@ -365,7 +365,7 @@ class Graph:
     source: Program | None = field(default=None, repr=False)
     primal: int = 0
     alike: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
-    labels: Mapping[Node, str] = field(default_factory=dict, repr=False)
+    bars: Mapping[Node, Node] = field(default_factory=dict, repr=False)
     _order: list[Node] = field(default_factory=list, init=False, repr=False)
     _census: Counter[str] = field(default_factory=Counter, init=False, repr=False)
 
@@ -396,7 +396,7 @@ class Graph:
             self,
             outputs=tuple(o._replace(node=new.get(o.node, o.node)) for o in self.outputs),
             steps=tuple(new.get(step, step) for step in self.steps),
-            labels={new.get(node, node): label for node, label in self.labels.items()},
+            bars={new.get(adjoint, adjoint): node for adjoint, node in self.bars.items()},
         )
 
     def find(self, name: str) -> Node:

@@ -40,8 +40,8 @@ def kernel(y, x):
     t = log(x)
     z = y*t + sin(y)
     # derivatives of z = y*log(x) + sin(y)
-    x_bar = y/x
     y_bar = cos(y) + t
+    x_bar = y/x
     return z, y_bar, x_bar
 """,
     ),
@@ -61,8 +61,8 @@ def kernel(n, y, x, z_out, y_bar_out, x_bar_out):
         t1 = exp(y_i)
         z = y_i*t + t1
         # derivatives of z = y*log(x) + exp(y)
-        x_bar = y_i/x_i
         y_bar = t1 + t
+        x_bar = y_i/x_i
         z_out[i] = z
         y_bar_out[i] = y_bar
         x_bar_out[i] = x_bar
