@@ -19,7 +19,7 @@ sys.path.insert(0, str(SCRIPTS))
 from benchmarks import growth, measure, picture, report  # noqa: E402
 from benchmarks.peers import PEERS, Peer, Runner  # noqa: E402
 from benchmarks.peers.base import UnavailableError, load  # noqa: E402
-from benchmarks.peers.c import c_source  # noqa: E402
+from benchmarks.peers.c import c_source, memory_only  # noqa: E402
 from benchmarks.symbolic import exact, in_doubles, model_of  # noqa: E402
 from benchmarks.workloads import WORKLOADS, make_problem  # noqa: E402
 
@@ -127,6 +127,21 @@ def test_who_is_wrong_broken_or_missing_is_listed_and_skipped(monkeypatch):
     assert "- wrong: WRONG: error" in text
 
 
+@pytest.mark.parametrize("workload", ["lennard_jones", "two_gaussians"])
+def test_reading_and_writing_alone(workload):
+    problem = make_problem(WORKLOADS[workload], 37, "float64")
+    try:
+        runner = memory_only(problem)
+    except UnavailableError as reason:
+        pytest.skip(str(reason))
+    added = sum(problem.arrays.values())
+    expected = getattr(added, problem.workload.reduce)() if problem.workload.reduce else added
+    results = runner.read(runner.run())
+    assert len(results) == problem.outputs
+    for result in results:
+        np.testing.assert_allclose(result, expected, rtol=1e-13)
+
+
 def test_a_dtype_that_a_peer_lacks_is_a_reason():
     problem = make_problem(WORKLOADS["tutorial"], 5, "float32")
     with pytest.raises(UnavailableError, match="no float32"):
@@ -166,13 +181,15 @@ def test_numbers_in_the_tables():
         "c": [2e-7, 3e-7, 9e-7],
         "jax": [8e-7, 8e-7, 8e-7],
     }
+    case.memory = [5e-8, 1e-7, 3e-7]
     assert case.nanoseconds("symgrad_out") == pytest.approx(2.0)
     assert case.ours == "symgrad_out"
+    assert case.share_of_memory() == pytest.approx(0.5)
     assert case.best() == ("c", pytest.approx(2.0))
     results = report.Results("bench", "today", {"python": "3"}, 3, cases=[case])
     lines = report.as_markdown(results).splitlines()
     row = next(line for line in lines if line.startswith("| Tutorial"))
-    assert row == "| Tutorial formula | 2.00 | 4.00 | 3.00 | 8.00 | C | **2.00** |"
+    assert row == "| Tutorial formula | 2.00 | 4.00 | 3.00 | 8.00 | C | **2.00** | 50 % |"
     widths = [line.count("|") for line in lines[lines.index(row) - 2 : lines.index(row) + 2]]
     assert len(set(widths)) == 1
     assert json.loads(json.dumps(report.as_json(results)))["cases"][0]["ratio"]["c"] == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
 import statistics
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .peers import PEERS, Peer, Runner, UnavailableError
+from .peers.c import memory_only
 from .symbolic import exact, in_doubles
 from .workloads import WORKLOADS, Problem, make_problem
 
@@ -29,6 +31,9 @@ TOLERANCE = {"float64": (1e-11, 1e-9), "float32": (1e-4, 2e-3)}
 SECONDS = 0.02
 #: ... and at least so often, unless a single call takes longer than LONG.
 CALLS, LONG = 3, 0.2
+
+#: Stands for `memory_only` among the peers while they are timed.
+_MEMORY = "memory"
 
 Report = Callable[[str], None]
 Clock = Callable[[], float]
@@ -57,6 +62,7 @@ class Case:
         points: how many.
         dtype: "float64" or "float32".
         times: for each peer the seconds of one call, one number for each round.
+        memory: the same for reading the arrays and writing the results alone.
         errors: for each peer its largest error on the sample.
         skipped: for each peer without times the reason.
     """
@@ -65,6 +71,7 @@ class Case:
     points: int
     dtype: str
     times: dict[str, list[float]] = field(default_factory=dict)
+    memory: list[float] = field(default_factory=list)
     errors: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -72,6 +79,13 @@ class Case:
         """Return the median time for one point."""
         times = self.times.get(peer)
         return statistics.median(times) / self.points * 1e9 if times else None
+
+    def share_of_memory(self) -> float | None:
+        """Return which part of our time reading and writing alone takes."""
+        ours = self.times.get(self.ours)
+        if not ours or not self.memory:
+            return None
+        return statistics.median(b / a for a, b in zip(ours, self.memory, strict=True))
 
     def ratio(self, peer: str, reference: str) -> float | None:
         """Return how many times longer a peer takes: the median over rounds."""
@@ -177,8 +191,11 @@ def measure_case(workload: str, points: int, dtype: str, plan: Plan) -> Case:
             else:
                 case.errors[name] = error
                 runners[name] = runner
+    with contextlib.suppress(UnavailableError):
+        runners[_MEMORY] = memory_only(problem)
     runs = {name: runner.run for name, runner in runners.items()}
     case.times = timed_rounds(runs, plan.rounds, clock=plan.clock)
+    case.memory = case.times.pop(_MEMORY, [])
     return case
 
 

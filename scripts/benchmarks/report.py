@@ -160,8 +160,9 @@ def _points_table(cases: Sequence[Case], dtype: str, points: int) -> Iterator[st
     yield f"## {points:,} points, {dtype}"
     yield ""
     yield (
-        "Nanoseconds per point for the value and all derivatives together; the last columns "
-        "compare the fastest peer with symgrad."
+        "Nanoseconds per point for the value and all derivatives together; the ratio compares "
+        "the fastest peer with symgrad, and 'memory' is the part of symgrad's time that a loop "
+        "takes which reads the arrays, adds them up and writes as many results."
     )
     yield ""
     rows = []
@@ -169,10 +170,12 @@ def _points_table(cases: Sequence[Case], dtype: str, points: int) -> Iterator[st
         cells = [_number(case.nanoseconds(name)) for name in names]
         best = case.best()
         fastest, ratio = (PEERS[best[0]].title, f"**{best[1]:.2f}**") if best else ("-", "-")
-        rows.append([WORKLOADS[case.workload].title, *cells, fastest, ratio])
+        share = case.share_of_memory()
+        memory = "-" if share is None else f"{100 * share:.0f} %"
+        rows.append([WORKLOADS[case.workload].title, *cells, fastest, ratio, memory])
     mean = geometric_mean(_best_ratios(chosen))
-    rows.append(["geometric mean", *_means(chosen, names), "", f"**{mean:.2f}**"])
-    head = ["", *(PEERS[name].title for name in names), "fastest peer", "ratio"]
+    rows.append(["geometric mean", *_means(chosen, names), "", f"**{mean:.2f}**", ""])
+    head = ["", *(PEERS[name].title for name in names), "fastest peer", "ratio", "memory"]
     yield from table(head, rows)
 
 
@@ -345,6 +348,7 @@ def as_json(results: Results) -> dict[str, Any]:
                 "ns_per_point": {name: c.nanoseconds(name) for name in c.times},
                 "ratio": {name: c.ratio(name, c.ours) for name in c.times},
                 "seconds": c.times,
+                "memory": c.memory,
                 "error": c.errors,
                 "skipped": c.skipped,
             }

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ..symbolic import model_of
 from ..workloads import Problem, Workload
 from .base import Peer, Runner, UnavailableError, shortest
 
-__all__ = ["FLAGS", "C", "c_source"]
+__all__ = ["FLAGS", "C", "c_source", "memory_only"]
 
 #: -ffast-math also lets gcc call the vector functions of libmvec.
 FLAGS = ("-O3", "-march=native", "-ffast-math", "-std=gnu11", "-shared", "-fPIC")
@@ -40,6 +40,12 @@ def c_source(workload: Workload, dtype: str) -> str:
     Arguments after n: the arrays, the parameters as numbers, the arrays for the results
     (of one element each for a loss).
     """
+    return _source(workload, dtype, *model_of(workload).shared())
+
+
+def _source(
+    workload: Workload, dtype: str, shared: Sequence[tuple[Any, Any]], results: Sequence[Any]
+) -> str:
     kind = "float" if dtype == "float32" else "double"
     arguments = [
         "long n",
@@ -52,15 +58,17 @@ def c_source(workload: Workload, dtype: str) -> str:
             "#include <math.h>",
             f"void kernel({', '.join(arguments)})",
             "{",
-            *_body(workload, kind),
+            *_body(workload, kind, shared, results),
             "}",
             "",
         ]
     )
 
 
-def _body(workload: Workload, kind: str) -> Iterator[str]:
-    count = 1 + len(workload.wrt)
+def _body(
+    workload: Workload, kind: str, shared: Sequence[tuple[Any, Any]], results: Sequence[Any]
+) -> Iterator[str]:
+    count = len(results)
     if workload.reduce:
         sums = ", ".join(f"sum{k} = 0" for k in range(count))
         yield f"    {kind} {sums};"
@@ -68,7 +76,6 @@ def _body(workload: Workload, kind: str) -> Iterator[str]:
     yield "    for (long i = 0; i < n; i++) {"
     for name in workload.arrays:
         yield f"        const {kind} {name} = {name}_[i];"
-    shared, results = model_of(workload).shared()
     for name, expression in shared:
         yield f"        const {kind} {name} = {_print(expression, kind)};"
     for k, expression in enumerate(results):
@@ -117,22 +124,39 @@ class C(Peer):
 
     def prepare(self, problem: Problem) -> Runner:
         """Compile, bind pointers and choose the fastest build."""
-        number = ctypes.c_float if problem.dtype == "float32" else ctypes.c_double
-        buffers = problem.buffers()
-        arguments = [
-            ctypes.c_long(problem.points),
-            *(_pointer(array) for array in problem.arrays.values()),
-            *(number(value) for value in problem.parameters.values()),
-            *(_pointer(array) for array in buffers),
-        ]
-        source = c_source(problem.workload, problem.dtype)
-        first, *others = _builds(source)
-        kernels = [_compile(source, first)]
-        for more in others:
-            with contextlib.suppress(UnavailableError):  # not every compiler knows the flag
-                kernels.append(_compile(source, more))
-        run = min((partial(kernel, *arguments) for kernel in kernels), key=shortest)
-        return Runner(run, partial(_read, problem, buffers))
+        return _fastest_build(problem, c_source(problem.workload, problem.dtype))
+
+
+def memory_only(problem: Problem) -> Runner:
+    """Return what reads the arrays and writes the results, but only adds up what it reads.
+
+    Nothing that computes the results with loads and stores of this kind can be faster.
+
+    Raises:
+        UnavailableError: there is no C compiler.
+    """
+    workload = problem.workload
+    read = sympy.Add(*(sympy.Symbol(name, real=True) for name in workload.arrays))
+    results = [read] * problem.outputs
+    return _fastest_build(problem, _source(workload, problem.dtype, (), results))
+
+
+def _fastest_build(problem: Problem, source: str) -> Runner:
+    number = ctypes.c_float if problem.dtype == "float32" else ctypes.c_double
+    buffers = problem.buffers()
+    arguments = [
+        ctypes.c_long(problem.points),
+        *(_pointer(array) for array in problem.arrays.values()),
+        *(number(value) for value in problem.parameters.values()),
+        *(_pointer(array) for array in buffers),
+    ]
+    first, *others = _builds(source)
+    kernels = [_compile(source, first)]
+    for more in others:
+        with contextlib.suppress(UnavailableError):  # not every compiler knows the flag
+            kernels.append(_compile(source, more))
+    run = min((partial(kernel, *arguments) for kernel in kernels), key=shortest)
+    return Runner(run, partial(_read, problem, buffers))
 
 
 def _builds(source: str) -> list[tuple[str, ...]]:
