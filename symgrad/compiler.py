@@ -8,7 +8,8 @@ other.
 
 A small Graph becomes machine code of its own. A large one would take too long to compile and
 becomes a tape, the program of a register machine that was compiled before; both compute the
-same bits.
+same bits. The first calls with numbers of a small Graph do not wait for a compiler: Python runs
+the printed text itself, again with the same bits, until that has taken as long as compiling.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import math
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from . import garbage, progress
+from . import garbage, progress, vmath
 from .calculus.transform import (
     Block,
     Gradient,
@@ -43,6 +44,7 @@ from .graph.factor import factor_sums, share_reciprocals
 from .graph.lower import check_kernels, lower
 from .graph.node import Graph
 from .graph.stability import stabilize
+from .language.functions import FUNCTIONS
 from .language.program import Program
 from .runtime import cache
 from .runtime.interpreter import Compiled, Interpreter, Machines
@@ -51,6 +53,7 @@ from .runtime.rolled import RolledKernel
 from .version import version
 
 __all__ = [
+    "Trial",
     "Variant",
     "build_graph",
     "compile_kernel",
@@ -58,6 +61,7 @@ __all__ = [
     "kernel_name",
     "print_source",
     "print_standalone",
+    "try_kernel",
 ]
 
 
@@ -66,6 +70,9 @@ __all__ = [
 COMPILED_AT_ONCE = 128
 #: Graphs of more operations are never compiled: that would take minutes.
 COMPILED_WHEN_HOT = 2000
+#: How many operations of numbers are tried in Python before a kernel is compiled; the two
+#: take a similar time.
+TRIED = 500_000
 #: About how long compiling an operation takes.
 _SECONDS_EACH = 0.005
 
@@ -83,6 +90,20 @@ class Variant:
     axes: tuple[int, ...]
     everywhere: int = 0
     dtype: str = "float64"
+
+
+class Trial(NamedTuple):
+    """A kernel of numbers that plain Python runs until compiling it is worth while.
+
+    Attributes:
+        kernel: what runs.
+        packing: how its outputs are packed.
+        calls: how many calls take about as long as compiling does.
+    """
+
+    kernel: Kernel
+    packing: Packing
+    calls: int
 
 
 def build_graph(
@@ -250,13 +271,58 @@ def compile_kernel(
             if interpreter is None
             else ("", interpreter, interpreter.pointwise)
         )
+    return _kernel(graph, name, source, function, variant, pointwise=pointwise), packing
+
+
+def try_kernel(
+    program: Program, transforms: Sequence[Transform], built: tuple[Graph, Packing]
+) -> Trial | None:
+    """Return the kernel of numbers in plain Python, for the first calls.
+
+    It runs the text that is compiled later, and computes the same bits. None if it could
+    not, or if the backend or the size of the formula speak against it.
+
+    Args:
+        program: what to compute.
+        transforms: how it was differentiated.
+        built: what `build_graph` returns for them.
+    """
+    graph, packing = built
+    if program.backend != "auto" or operations(graph) > COMPILED_AT_ONCE:
+        return None
+    variant = Variant((0,) * len(program.inputs))
+    name = kernel_name(transforms)
+    printed = _printed(graph, name, variant)
+    if not all(map(vmath.is_reproducible, printed.primitives)):
+        return None
+    spellings = {name: name for name in printed.primitives}
+    spellings.update((new, old) for old, new in printed.aliases.items())
+    function = vmath.in_python(printed.source, spellings)
+    kernel = _kernel(graph, name, printed.source, function, variant)
+    work = operations(graph) + sum(
+        count * vmath.cost(FUNCTIONS[op].kernel)
+        for op, count in graph.census().items()
+        if op in FUNCTIONS
+    )
+    return Trial(kernel, packing, TRIED // max(work, 1))
+
+
+def _kernel(
+    graph: Graph,
+    name: str,
+    source: str,
+    function: Callable[..., Any],
+    variant: Variant,
+    *,
+    pointwise: bool = False,
+) -> Kernel:
     place = {str(node.payload): number for number, node in enumerate(graph.inputs)}
 
     def slot(axes: int, like: Sequence[str]) -> Slot:
         return Slot(axes, tuple(place[name] for name in like))
 
     names = [str(node.payload) for node in graph.inputs]
-    kernel = Kernel(
+    return Kernel(
         name,
         source,
         function,
@@ -268,7 +334,6 @@ def compile_kernel(
         variant.dtype,
         pointwise=pointwise,
     )
-    return kernel, packing
 
 
 def _compiled(

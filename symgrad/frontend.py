@@ -48,8 +48,9 @@ def compile(
         backend: how kernels run, with the same results to the last bit. "jit" compiles each
             to machine code, which takes longer than in proportion to its size;
             "interpreter" reads it from a tape, which takes no time to build and some times
-            as long to run; "auto" compiles up to about a hundred operations and reads what
-            is larger. Up to this size formulas with sums over points (``sum``, ``mean``, the
+            as long to run; "auto" compiles up to about a hundred operations, once calls
+            with numbers have kept Python busy for as long as that takes, and reads what is
+            larger. Up to this size formulas with sums over points (``sum``, ``mean``, the
             gradient by a number beside arrays) are compiled by all of them.
 
     Raises:

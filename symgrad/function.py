@@ -92,6 +92,8 @@ class Function:
         self._is_sparse = any(getattr(transform, "sparse", None) for transform in transforms)
         self._numbers = Variant((0,) * len(program.inputs))
         self._at_point: tuple[Graph, Packing] | None = None
+        self._trial: compiler.Trial | None = None
+        self._tried = 0
         self._extra = self._parts_of_vectors()
         self._inputs = program.inputs + self._extra
         self._names = [] if names is None else names
@@ -297,8 +299,9 @@ class Function:
 
     def _call_arrays(self, args: Sequence[Value], out: Any) -> Any:
         values, layout, variant = self._validated(args)
-        kernel, packing = self.compiled(variant)
-        self._remember(args, variant)
+        kernel, packing = self.for_call(variant)
+        if self.is_compiled(variant):
+            self._remember(args, variant)
         if out is None:
             return pack(packing, kernel.run(values, layout))
         into = _into(out, kernel, packing, values)
@@ -316,7 +319,7 @@ class Function:
         everywhere = (1 << len(layout.extents)) - 1
         variant = Variant(layout.axes, everywhere, dtype)
         if self._extra:
-            kernel = self.compiled(variant).kernel
+            kernel = self.for_call(variant).kernel
             for position in range(own, len(values)):
                 values[position] = kernel.fit(position, values, names[position])
         return values, layout, variant
@@ -350,9 +353,38 @@ class Function:
                         self._program, self._transforms, variant, built
                     )
                     found = self._compiled[variant] = _Compiled(*made)
-                    if made[0].name not in self._names:
-                        self._names.append(made[0].name)
+                    self._trial = None
+                    self._record(made[0])
         return found
+
+    def is_compiled(self, variant: Variant) -> bool:
+        """Tell whether the kernel for one kind of arguments is there to stay."""
+        return variant in self._compiled
+
+    def for_call(self, variant: Variant) -> _Compiled:
+        """Return the kernel for one call, which is not kept: the next call may get another.
+
+        The first calls with numbers run in plain Python.
+        """
+        found = self._compiled.get(variant)
+        if found is not None:
+            return found
+        if variant == self._numbers:
+            with self._lock:
+                if not self._tried:
+                    self._at_point = built = self.at_point()
+                    self._trial = compiler.try_kernel(self._program, self._transforms, built)
+                self._tried += 1
+                trial = self._trial
+                if trial is not None and self._tried <= trial.calls:
+                    self._record(trial.kernel)
+                    return _Compiled(trial.kernel, trial.packing)
+        return self.compiled(variant)
+
+    def _record(self, kernel: Kernel) -> None:
+        """Note the name of a kernel that has been generated."""
+        if kernel.name not in self._names:
+            self._names.append(kernel.name)
 
     def packing(self) -> Packing:
         """Return how the results are laid out, without compiling anything."""

@@ -225,7 +225,7 @@ class Packed:
         count = inputs.shape[0]
         several = count > 1 and inputs.shape[1] > 0
         axes = (int(several),) * len(self._function.program.inputs)
-        kernel, _ = self._function.compiled(Variant(axes, int(several)))
+        kernel, _ = self._function.for_call(Variant(axes, int(several)))
         if several:
             columns = list(np.ascontiguousarray(inputs.T))
             layout = arrays.layout(columns, self._function.inputs)

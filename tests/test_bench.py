@@ -140,6 +140,7 @@ def test_reading_and_writing_alone(workload):
     assert len(results) == problem.outputs
     for result in results:
         np.testing.assert_allclose(result, expected, rtol=1e-13)
+    assert np.float64(5e-324) / 1 > 0  # the library has left the processor as it was
 
 
 def test_a_dtype_that_a_peer_lacks_is_a_reason():

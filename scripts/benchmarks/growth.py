@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .families import FAMILIES
-from .measure import Plan
+from .measure import Plan, warm_up
 from .peers.base import load
 
 __all__ = ["MEMBERS", "Member", "agree", "measure_growth"]
@@ -316,6 +316,7 @@ def _main(system: str, family: str, size: str) -> None:
         "build": time.perf_counter() - start,
         "results": [float(x) for x in results],
     }
+    warm_up(call)
     calls, start = 0, time.perf_counter()
     while (spent := time.perf_counter() - start) < _REPEATS:
         call()

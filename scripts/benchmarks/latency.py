@@ -13,7 +13,7 @@ import sympy
 
 import symgrad as sg
 
-from .measure import Plan, error_of, prepare, timed_rounds
+from .measure import Plan, error_of, prepare, timed_rounds, warm_up
 from .peers import PEERS, UnavailableError
 from .peers.base import load
 from .peers.casadi import point_function
@@ -215,6 +215,8 @@ def measure_latency(plan: Plan) -> tuple[list[Latency], dict[str, str]]:
         runs[f"{name} gradient"] = calls.gradient
         if calls.value is not None:
             runs[f"{name} value"] = calls.value
+    for run in runs.values():
+        warm_up(run)
     times = timed_rounds(runs, plan.rounds, clock=plan.clock)
     medians = {name: statistics.median(t) * 1e6 for name, t in times.items()}
     rows = [

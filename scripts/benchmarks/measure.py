@@ -19,7 +19,7 @@ from .peers.c import memory_only
 from .symbolic import exact, in_doubles
 from .workloads import WORKLOADS, Problem, make_problem
 
-__all__ = ["Case", "Plan", "error_of", "measure_case", "prepare", "timed_rounds"]
+__all__ = ["Case", "Plan", "error_of", "measure_case", "prepare", "timed_rounds", "warm_up"]
 
 #: Points of the comparison with mpmath.
 SAMPLE = 200
@@ -221,6 +221,13 @@ def timed_rounds(
         for name in names[shift:] + names[:shift]:
             times[name].append(_time(runs[name], repeats[name], clock))
     return times
+
+
+def warm_up(call: Callable[[], Any], seconds: float = 0.5) -> None:
+    """Call for a while: who compiles what is called often has done so afterwards."""
+    start = time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        call()
 
 
 def _repeats(run: Callable[[], Any], seconds: float, clock: Clock) -> int:

@@ -44,9 +44,10 @@ class Routine:
 
     def _number_path(self) -> Callable[..., Any]:
         variant = Variant((0,) * len(self.function.program.inputs))
-        kernel = self.function.compiled(variant).kernel
+        kernel = self.function.for_call(variant).kernel
         self._many = kernel.returned != 1
-        self._numbers = kernel.entry
+        if self.function.is_compiled(variant):
+            self._numbers = kernel.entry
         return kernel.entry
 
 

@@ -14,9 +14,10 @@ import ast
 import dis
 import functools
 import inspect
+import itertools
 import re
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -44,6 +45,8 @@ __all__ = [
     "definitions",
     "evaluate",
     "every_name",
+    "in_python",
+    "is_reproducible",
     "names",
     "single",
 ]
@@ -71,6 +74,11 @@ _FUNCTIONS: dict[str, FunctionType] = {
     for name, value in vars(module).items()
     if isinstance(value, FunctionType) and value.__module__ == module.__name__
 }
+#: What `math` and NumPy give exactly or round correctly, and constants.
+_ROUNDED = frozenset(
+    {"ceil", "copysign", "e", "fabs", "float32", "floor", "fmod", "inf", "nan", "pi", "rint"}
+    | {"sqrt", "trunc"}
+)
 _KNOWN = frozenset({*_FUNCTIONS, *_DIRECT, *INTRINSICS})
 _INLINED = frozenset(
     name
@@ -163,6 +171,52 @@ def evaluate(name: str, *args: float) -> float:
     return _evaluator(name)(*map(float, args))
 
 
+def in_python(source: str, primitives: Mapping[str, str]) -> Callable[..., Any]:
+    """Return a function that calls primitives, from its text, to run without Numba.
+
+    Like compiled code it raises nothing for any numbers.
+
+    Args:
+        source: the ``def`` statement.
+        primitives: the primitives that it calls, by the names that it has for them.
+
+    >>> in_python("def f(x): return log(x)/x", {"log": "log"})(0.0)
+    -inf
+    """
+    tree = ast.fix_missing_locations(_Divisions().visit(ast.parse(source)))
+    space: dict[str, Any] = {"math": ieee, "np": ieee, "__divide": ieee.divide}
+    space.update((spelling, _evaluator(name)) for spelling, name in primitives.items())
+    name = tree.body[0].name
+    exec(compile(tree, f"<symgrad {name}>", "exec"), space)  # noqa: S102
+    function: Callable[..., Any] = space[name]
+    return function
+
+
+@functools.cache
+def is_reproducible(name: str) -> bool:
+    """Tell whether a primitive has the same bits in plain Python as in compiled code.
+
+    It has if it is made of arithmetic that IEEE 754 rounds correctly, and has not if it calls
+    a function of the C library, for which Python has one of its own.
+
+    >>> is_reproducible("exp"), is_reproducible("lgamma")
+    (True, False)
+    """
+    if name in INTRINSICS:
+        return True
+    if name in _DIRECT:
+        return _DIRECT[name].rpartition(".")[2] in _ROUNDED
+    function = _function(name)
+    instructions = list(dis.get_instructions(function))
+    library = {
+        b.argval
+        for a, b in itertools.pairwise(instructions)
+        if a.opname == "LOAD_GLOBAL" and a.argval in ("math", "np")
+    }
+    others = [callee for callee in _callees(function) if callee != name]
+    return library <= _ROUNDED and all(map(is_reproducible, others))
+
+
 def _function(name: str) -> FunctionType:
     if name not in _FUNCTIONS:
         raise KeyError(f"no kernel primitive is called {name!r}")
@@ -211,15 +265,5 @@ def _evaluator(name: str) -> Callable[..., float]:
     if name in _DIRECT:
         direct: Callable[..., float] = getattr(ieee, _DIRECT[name].rpartition(".")[2])
         return direct
-    space: dict[str, Any] = {"math": ieee, "np": ieee, "__divide": ieee.divide}
-    for other in defined_names([name]):
-        if other in INTRINSICS:
-            space[other] = getattr(ieee, other)
-            continue
-        if other in _DIRECT:
-            space[other] = _evaluator(other)
-            continue
-        tree = ast.fix_missing_locations(_Divisions().visit(ast.parse(_source(other))))
-        exec(compile(tree, f"<symgrad.vmath {other}>", "exec"), space)  # noqa: S102
-    function: Callable[..., float] = space[name]
-    return function
+    callees = _callees(_function(name))
+    return in_python(_source(name), {callee: callee for callee in callees if callee != name})

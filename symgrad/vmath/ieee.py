@@ -12,6 +12,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 copysign = math.copysign
+e = math.e
 fabs = math.fabs
 inf = math.inf
 nan = math.nan
@@ -123,11 +124,12 @@ def fma(a: float, b: float, c: float) -> float:
     rough = a * b + c
     if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
         return rough
-    exact = Fraction(a) * Fraction(b) + Fraction(c)
-    if exact == 0:
+    (p, q), (r, s), (t, u) = a.as_integer_ratio(), b.as_integer_ratio(), c.as_integer_ratio()
+    numerator = p * r * u + t * q * s
+    if numerator == 0:
         return rough
     try:
-        return float(exact)
+        return numerator / (q * s * u)
     except OverflowError:
         return copysign(inf, rough)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import math
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -55,7 +54,7 @@ def printed(source: str | Program, *transforms: Transform, **options: Any) -> Fu
 def load(function: Function) -> Any:
     """Return the printed function as a Python function that raises nothing on numbers."""
     tree = ast.fix_missing_locations(_Divisions().visit(ast.parse(function.source)))
-    functions = types.SimpleNamespace(**vars(ieee), e=math.e)
+    functions = types.SimpleNamespace(**vars(ieee))
     space: dict[str, Any] = {"math": functions, "np": np, "divide in kernels": ieee.divide}
     for name in function.primitives:
         space[name] = lambda *args, name=name: vmath.evaluate(name, *args)

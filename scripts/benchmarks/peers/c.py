@@ -26,7 +26,7 @@ from .base import Peer, Runner, UnavailableError, shortest
 __all__ = ["FLAGS", "C", "c_source", "memory_only"]
 
 #: -ffast-math also lets gcc call the vector functions of libmvec.
-FLAGS = ("-O3", "-march=native", "-ffast-math", "-std=gnu11", "-shared", "-fPIC")
+FLAGS = ("-O3", "-march=native", "-ffast-math", "-std=gnu11", "-fPIC")
 
 #: Writes whole powers as products, which gcc vectorises under all flags.
 _multiplied = create_expand_pow_optimization(8, base_req=lambda base: True)
@@ -99,12 +99,16 @@ def _compile(source: str, more: tuple[str, ...]) -> Any:
     if compiler is None:
         raise UnavailableError("no gcc")
     folder = Path(tempfile.mkdtemp(dir=_LIBRARIES.name))
-    code, library = folder / "kernel.c", folder / "kernel.so"
+    code, machine, library = (folder / f"kernel.{end}" for end in ("c", "o", "so"))
     code.write_text(source, encoding="utf-8")
-    command = [compiler, *FLAGS, *more, str(code), "-o", str(library), "-lm"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode:
-        raise UnavailableError(f"{compiler} fails: {done.stderr.strip()[:300]}")
+    # Linked under -ffast-math a library would switch off subnormal numbers in this process.
+    for command in (
+        [compiler, *FLAGS, *more, "-c", str(code), "-o", str(machine)],
+        [compiler, "-shared", str(machine), "-o", str(library), "-lm"],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode:
+            raise UnavailableError(f"{compiler} fails: {done.stderr.strip()[:300]}")
     kernel = ctypes.CDLL(str(library)).kernel
     kernel.restype = None
     return kernel
