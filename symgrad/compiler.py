@@ -298,7 +298,7 @@ def try_kernel(
     spellings = {name: name for name in printed.primitives}
     spellings.update((new, old) for old, new in printed.aliases.items())
     function = vmath.in_python(printed.source, spellings)
-    kernel = _kernel(graph, name, printed.source, function, variant)
+    kernel = _kernel(graph, name, printed.source, function, variant, lasting=False)
     work = operations(graph) + sum(
         count * vmath.cost(FUNCTIONS[op].kernel)
         for op, count in graph.census().items()
@@ -315,6 +315,7 @@ def _kernel(
     variant: Variant,
     *,
     pointwise: bool = False,
+    lasting: bool = True,
 ) -> Kernel:
     place = {str(node.payload): number for number, node in enumerate(graph.inputs)}
 
@@ -333,6 +334,7 @@ def _kernel(
         [slot(output.node.axes, output.like) for output in graph.outputs],
         variant.dtype,
         pointwise=pointwise,
+        lasting=lasting,
     )
 
 

@@ -300,7 +300,7 @@ class Function:
     def _call_arrays(self, args: Sequence[Value], out: Any) -> Any:
         values, layout, variant = self._validated(args)
         kernel, packing = self.for_call(variant)
-        if self.is_compiled(variant):
+        if kernel.lasting:
             self._remember(args, variant)
         if out is None:
             return pack(packing, kernel.run(values, layout))
@@ -357,12 +357,8 @@ class Function:
                     self._record(made[0])
         return found
 
-    def is_compiled(self, variant: Variant) -> bool:
-        """Tell whether the kernel for one kind of arguments is there to stay."""
-        return variant in self._compiled
-
     def for_call(self, variant: Variant) -> _Compiled:
-        """Return the kernel for one call, which is not kept: the next call may get another.
+        """Return the kernel for one call; another one may be for the next.
 
         The first calls with numbers run in plain Python.
         """

@@ -45,6 +45,7 @@ class Kernel:
         function: the compiled function.
         entry: the same for arguments of the right types, at which it does not look.
         dtype: the type of its arithmetic and its results.
+        lasting: it will not be replaced, so that its entry can be kept.
     """
 
     def __init__(
@@ -56,8 +57,10 @@ class Kernel:
         results: Sequence[Slot],
         dtype: str,
         pointwise: bool = False,
+        lasting: bool = True,
     ) -> None:
         """Wrap a compiled function; a pointwise one may be run on any part of its points."""
+        self.lasting = lasting
         self.name = name
         self.source = source
         self.function = function

@@ -46,7 +46,7 @@ class Routine:
         variant = Variant((0,) * len(self.function.program.inputs))
         kernel = self.function.for_call(variant).kernel
         self._many = kernel.returned != 1
-        if self.function.is_compiled(variant):
+        if kernel.lasting:
             self._numbers = kernel.entry
         return kernel.entry
 
