@@ -344,7 +344,7 @@ def _compiled(
     """Return module and function of a compiled kernel, and if its points are independent."""
     progress.stage("compiling", graph.builder)
     printed = _printed(graph, name, variant)
-    source = print_module([printed], header(program, {name: graph}))
+    source = print_module([printed], header(program, {name: graph}), wrapped=False)
     # Loops over arrays compile as long as they do; for numbers the number of functions counts.
     text = source if any(variant.axes) else flatten(source)
     return source, getattr(cache.load(text), name), printed.pointwise
