@@ -11,6 +11,71 @@ import math
 import numba
 import numpy as np
 
+def instruction(builder, name, form, operands):
+    """Call an instruction of AVX-512 on one number, such that loops are vectorised.
+
+    LLVM's intrinsics take eight doubles or sixteen float32 numbers. So a function of one
+    number, which is not inlined, stands for the instruction and names the intrinsic as its
+    vector form, and for what is left over at the end of a loop a function of half as many
+    numbers. In `form` are v for an operand that becomes a vector and u for a setting; a mask
+    for all lanes and the current mode of rounding are added.
+    """
+    from llvmlite import ir
+
+    number, index, module = operands[0].type, ir.IntType(32), builder.module
+    kind, lanes = ("pd", 8) if number == ir.DoubleType() else ("ps", 16)
+    operands = [*operands, ir.IntType(lanes)(-1), index(4)]
+    form = f"{form}uu"
+    half, one = f"{name}.{kind}.{lanes // 2}", f"{name}.{kind}.1"
+    full = f"llvm.x86.avx512.mask.{name}.{kind}.512"
+
+    def declare(name, count):
+        def several(kind):
+            return ir.VectorType(kind, count) if count > 1 else kind
+
+        kinds = [several(o.type) if f == "v" else o.type for o, f in zip(operands, form)]
+        return ir.Function(module, ir.FunctionType(several(number), kinds), name)
+
+    def define(name, count, callee, into, out_of, attributes=()):
+        function = declare(name, count)
+        function.linkage = "linkonce_odr"
+        common = "noinline", "nounwind", "willreturn", "speculatable", "memory(none)"
+        for attribute in (*common, *attributes):
+            # llvmlite refuses attributes that it does not know, but prints what is in the set.
+            set.add(function.attributes, attribute)
+        inside = ir.IRBuilder(function.append_basic_block())
+        arguments = [
+            into(inside, argument, wide.type) if f == "v" else operand
+            for operand, argument, wide, f in zip(operands, function.args, callee.args, form)
+        ]
+        inside.ret(out_of(inside, inside.call(callee, arguments)))
+        return function
+
+    def places(count):
+        numbers = [k % (lanes // 2) for k in range(count)]
+        return ir.Constant(ir.VectorType(index, count), numbers)
+
+    if one not in module.globals:
+        middle = define(
+            half,
+            lanes // 2,
+            declare(full, lanes),
+            lambda b, value, wide: b.shuffle_vector(value, value, places(lanes)),
+            lambda b, value: b.shuffle_vector(value, value, places(lanes // 2)),
+        )
+        forms = ((lanes, full), (lanes // 2, half))
+        names = ",".join(f"_ZGV_LLVM_N{n}{form}_{one}({other})" for n, other in forms)
+        define(
+            one,
+            1,
+            middle,
+            lambda b, value, wide: b.insert_element(wide(None), value, index(0)),
+            lambda b, value: b.extract_element(value, index(0)),
+            [f'"vector-function-abi-variant"="{names}"'],
+        )
+    return builder.call(module.globals[one], operands)
+
+
 @numba.extending.intrinsic
 def fma(context, a, b, c):
     """Return a*b + c, rounded once, in float64."""
@@ -41,6 +106,56 @@ def as_int(context, x):
         return builder.bitcast(arguments[0], kind)
 
     return numba.int64(numba.float64), generate
+
+
+@numba.extending.intrinsic
+def has_avx512(context):
+    """Tell whether the processor has AVX-512; a constant that decides at compile time."""
+
+    def generate(target, builder, signature, arguments):
+        features = target.codegen().magic_tuple()[2].split(",")
+        return target.get_constant(numba.boolean, "+avx512f" in features)
+
+    return numba.boolean(), generate
+
+
+@numba.extending.intrinsic
+def log_edges(context, x, value):
+    """Return the value, or that of a logarithm where x is not positive or not finite."""
+
+    def generate(target, builder, signature, arguments):
+        from llvmlite import ir
+
+        x, value = arguments
+        return instruction(builder, "fixupimm", "vvvu", [value, x, ir.IntType(64)(0x03530422), ir.IntType(32)(0)])
+
+    return numba.float64(numba.float64, numba.float64), generate
+
+
+@numba.extending.intrinsic
+def exponent(context, x):
+    """Return k of x = m*2**k with 1 <= abs(m) < 2; -infinity for 0."""
+
+    def generate(target, builder, signature, arguments):
+        from llvmlite import ir
+
+        x, = arguments
+        return instruction(builder, "getexp", "vv", [x, x])
+
+    return numba.float64(numba.float64), generate
+
+
+@numba.extending.intrinsic
+def significand(context, x):
+    """Return m of x = m*2**k with 1 <= abs(m) < 2."""
+
+    def generate(target, builder, signature, arguments):
+        from llvmlite import ir
+
+        x, = arguments
+        return instruction(builder, "getmant", "vuv", [x, ir.IntType(32)(0), x])
+
+    return numba.float64(numba.float64), generate
 
 
 @numba.njit(error_model="numpy", nogil=True, forceinline=True)
@@ -209,11 +324,17 @@ def cos(x: float) -> float:
 
 
 @numba.njit(error_model="numpy", nogil=True, forceinline=True)
-def _edges(x: float, value: float) -> float:
+def _limits(x: float, value: float) -> float:
     """Return the value, or that of a logarithm where x is not positive or not finite."""
     value = value if x < math.inf else x
     edge = -math.inf if x == 0.0 else math.nan
     return edge if x <= 0.0 else value
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _edges(x: float, value: float) -> float:
+    """Return `_limits(x, value)`, by an instruction where there is one."""
+    return log_edges(x, value) if has_avx512() else _limits(x, value)
 
 
 @numba.njit(error_model="numpy", nogil=True, forceinline=True)
@@ -240,9 +361,19 @@ def _split(x: float) -> tuple[float, float]:
 
 
 @numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _parts(x: float) -> tuple[float, float]:
+    """Return `_split(x)`, by instructions where there are any."""
+    if not has_avx512():
+        return _split(x)
+    k, m = exponent(x), significand(x)
+    high = m >= 1.4142135623730951
+    return (k + 1.0 if high else k), (0.5 * m if high else m) - 1.0
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
 def log(x: float) -> float:
     """Return the natural logarithm; below 1 ULP."""
-    k, f = _split(x)
+    k, f = _parts(x)
     rest = _log_tail(f, f / (2.0 + f), k * 1.6465949582897082e-12)
     a = k * 0.6931471805582987
     b = a + f

@@ -16,6 +16,71 @@ import math
 import numba
 import numpy as np
 
+def instruction(builder, name, form, operands):
+    """Call an instruction of AVX-512 on one number, such that loops are vectorised.
+
+    LLVM's intrinsics take eight doubles or sixteen float32 numbers. So a function of one
+    number, which is not inlined, stands for the instruction and names the intrinsic as its
+    vector form, and for what is left over at the end of a loop a function of half as many
+    numbers. In `form` are v for an operand that becomes a vector and u for a setting; a mask
+    for all lanes and the current mode of rounding are added.
+    """
+    from llvmlite import ir
+
+    number, index, module = operands[0].type, ir.IntType(32), builder.module
+    kind, lanes = ("pd", 8) if number == ir.DoubleType() else ("ps", 16)
+    operands = [*operands, ir.IntType(lanes)(-1), index(4)]
+    form = f"{form}uu"
+    half, one = f"{name}.{kind}.{lanes // 2}", f"{name}.{kind}.1"
+    full = f"llvm.x86.avx512.mask.{name}.{kind}.512"
+
+    def declare(name, count):
+        def several(kind):
+            return ir.VectorType(kind, count) if count > 1 else kind
+
+        kinds = [several(o.type) if f == "v" else o.type for o, f in zip(operands, form)]
+        return ir.Function(module, ir.FunctionType(several(number), kinds), name)
+
+    def define(name, count, callee, into, out_of, attributes=()):
+        function = declare(name, count)
+        function.linkage = "linkonce_odr"
+        common = "noinline", "nounwind", "willreturn", "speculatable", "memory(none)"
+        for attribute in (*common, *attributes):
+            # llvmlite refuses attributes that it does not know, but prints what is in the set.
+            set.add(function.attributes, attribute)
+        inside = ir.IRBuilder(function.append_basic_block())
+        arguments = [
+            into(inside, argument, wide.type) if f == "v" else operand
+            for operand, argument, wide, f in zip(operands, function.args, callee.args, form)
+        ]
+        inside.ret(out_of(inside, inside.call(callee, arguments)))
+        return function
+
+    def places(count):
+        numbers = [k % (lanes // 2) for k in range(count)]
+        return ir.Constant(ir.VectorType(index, count), numbers)
+
+    if one not in module.globals:
+        middle = define(
+            half,
+            lanes // 2,
+            declare(full, lanes),
+            lambda b, value, wide: b.shuffle_vector(value, value, places(lanes)),
+            lambda b, value: b.shuffle_vector(value, value, places(lanes // 2)),
+        )
+        forms = ((lanes, full), (lanes // 2, half))
+        names = ",".join(f"_ZGV_LLVM_N{n}{form}_{one}({other})" for n, other in forms)
+        define(
+            one,
+            1,
+            middle,
+            lambda b, value, wide: b.insert_element(wide(None), value, index(0)),
+            lambda b, value: b.extract_element(value, index(0)),
+            [f'"vector-function-abi-variant"="{names}"'],
+        )
+    return builder.call(module.globals[one], operands)
+
+
 @numba.extending.intrinsic
 def as_float(context, x):
     """Return the number with the same bits as x."""
@@ -46,6 +111,30 @@ def fma(context, a, b, c):
         return builder.fma(*arguments)
 
     return numba.float64(numba.float64, numba.float64, numba.float64), generate
+
+
+@numba.extending.intrinsic
+def has_avx512(context):
+    """Tell whether the processor has AVX-512; a constant that decides at compile time."""
+
+    def generate(target, builder, signature, arguments):
+        features = target.codegen().magic_tuple()[2].split(",")
+        return target.get_constant(numba.boolean, "+avx512f" in features)
+
+    return numba.boolean(), generate
+
+
+@numba.extending.intrinsic
+def scaled(context, x, k):
+    """Return x*2**floor(k), rounded once; k may be infinite."""
+
+    def generate(target, builder, signature, arguments):
+        from llvmlite import ir
+
+        x, k = arguments
+        return instruction(builder, "scalef", "vvv", [x, k, x])
+
+    return numba.float64(numba.float64, numba.float64), generate
 
 
 @numba.extending.intrinsic
@@ -82,6 +171,22 @@ def wide_vectors(context):
 
 
 @numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _clamped(x: float, low: float, high: float) -> float:
+    """Return x, or the limit that it exceeds; NaN if x is NaN."""
+    y = high if x > high else x
+    return low if y < low else y
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _cut(r: float) -> float:
+    """Return r where abs(r) < 2, else some number with abs(r) < 2, for NaN too.
+
+    That is enough where 2**k is 0, infinite or NaN and the reduction has failed.
+    """
+    return as_float(as_int(r) & -4611686018427387905)
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
 def _scaled(v: float, n: int) -> float:
     """Return v*2**n for v near 1 in two steps, of which the second alone can round."""
     half = n >> 1
@@ -91,11 +196,12 @@ def _scaled(v: float, n: int) -> float:
 @numba.njit(error_model="numpy", nogil=True, forceinline=True)
 def exp(x: float) -> float:
     """Return e to the power x; below 1 ULP."""
-    y = 709.79 if x > 709.79 else x
-    y = -746.0 if y < -746.0 else y
+    wide = has_avx512()
+    y = x if wide else _clamped(x, -746.0, 709.79)
     t = fma(y, 1.4426950408889634, 6755399441055744.0)
     k = t - 6755399441055744.0
     r = fma(k, -2.3190468138462996e-17, fma(k, -0.6931471805599453, y))
+    r = _cut(r) if wide else r
     z = r * r
     p = fma(z, 2.5109258884952488e-08, 2.7557244480040326e-06)
     p = fma(z, p, 0.0001984126988501557)
@@ -107,7 +213,8 @@ def exp(x: float) -> float:
     q = fma(z, q, 0.5000000000000006)
     p = fma(r, p, q)
     p = fma(r, p, 1.0)
-    return _scaled(fma(p, r, 1.0), (as_int(t) << 32) >> 32)
+    value = fma(p, r, 1.0)
+    return scaled(value, k) if wide else _scaled(value, (as_int(t) << 32) >> 32)
 
 number = numba.float64
 array = numba.types.Array(number, 1, "C", readonly=True)

@@ -199,6 +199,8 @@ def exponentials() -> dict[str, list[float]]:
         "ln2 short": pieces(ln2, 38),
         "log10(2) short": pieces(ln2 / ln10, 38),
         "1/ln2": list(split(1 / ln2)),
+        "sqrt(2)": [float(mp.sqrt(2))],
+        "sqrt(2)f": rounded([mp.sqrt(2)], single=True),
         "1/ln10": list(split(1 / ln10)),
         "powerf log": double(tail, tiny, silver, 5),
         "powerf exp2": double(slope2, -mp.mpf("0.5"), mp.mpf("0.501"), 8),

@@ -34,7 +34,7 @@ from symgrad.vmath import (
     logarithmic,
     trigonometric,
 )
-from symgrad.vmath.intrinsics import INTRINSICS
+from symgrad.vmath.intrinsics import INSTRUCTION, INTRINSICS
 from symgrad.vmath.trigonometric import NEAR
 
 __all__ = [
@@ -158,7 +158,10 @@ def definitions(wanted: Iterable[str], *, inline: bool = True, wrapped: bool = T
     options = _OPTIONS if wrapped else UNWRAPPED
     found = defined_names(wanted)
     parts = ["".join(f"{name} = {_DIRECT[name]}\n" for name in found if name in _DIRECT)]
-    parts += [INTRINSICS[name] for name in found if name in INTRINSICS]
+    intrinsics = [INTRINSICS[name] for name in found if name in INTRINSICS]
+    if any(" instruction(" in text for text in intrinsics):
+        parts.append(INSTRUCTION)
+    parts += intrinsics
     for name in found:
         if name in _FUNCTIONS:
             inlined = ", forceinline=True" if inline and name in _INLINED else ""

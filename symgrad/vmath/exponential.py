@@ -8,7 +8,17 @@ scripts/vmath_coefficients.py. The errors stated are measured by scripts/accurac
 
 from symgrad.vmath import ieee as math
 from symgrad.vmath import ieee as np
-from symgrad.vmath.ieee import as_float, as_floatf, as_int, as_intf, fma, fmaf
+from symgrad.vmath.ieee import (
+    as_float,
+    as_floatf,
+    as_int,
+    as_intf,
+    fma,
+    fmaf,
+    has_avx512,
+    scaled,
+    scaledf,
+)
 
 
 def _reduced(x: float) -> tuple[int, float, float]:
@@ -54,6 +64,20 @@ def _exponential_tail(z: float) -> float:
     return fma(q, z, p)
 
 
+def _clamped(x: float, low: float, high: float) -> float:
+    """Return x, or the limit that it exceeds; NaN if x is NaN."""
+    y = high if x > high else x
+    return low if y < low else y
+
+
+def _cut(r: float) -> float:
+    """Return r where abs(r) < 2, else some number with abs(r) < 2, for NaN too.
+
+    That is enough where 2**k is 0, infinite or NaN and the reduction has failed.
+    """
+    return as_float(as_int(r) & -4611686018427387905)
+
+
 def _scaled(v: float, n: int) -> float:
     """Return v*2**n for v near 1 in two steps, of which the second alone can round."""
     half = n >> 1
@@ -62,11 +86,12 @@ def _scaled(v: float, n: int) -> float:
 
 def exp(x: float) -> float:
     """Return e to the power x; below 1 ULP."""
-    y = 709.79 if x > 709.79 else x
-    y = -746.0 if y < -746.0 else y
+    wide = has_avx512()
+    y = x if wide else _clamped(x, -746.0, 709.79)
     t = fma(y, 1.4426950408889634, 6755399441055744.0)
     k = t - 6755399441055744.0
     r = fma(k, -2.3190468138462996e-17, fma(k, -0.6931471805599453, y))
+    r = _cut(r) if wide else r
     z = r * r
     p = fma(z, 2.5109258884952488e-08, 2.7557244480040326e-06)
     p = fma(z, p, 0.0001984126988501557)
@@ -78,15 +103,17 @@ def exp(x: float) -> float:
     q = fma(z, q, 0.5000000000000006)
     p = fma(r, p, q)
     p = fma(r, p, 1.0)
-    return _scaled(fma(p, r, 1.0), (as_int(t) << 32) >> 32)
+    value = fma(p, r, 1.0)
+    return scaled(value, k) if wide else _scaled(value, (as_int(t) << 32) >> 32)
 
 
 def exp2(x: float) -> float:
     """Return 2**x; below 0.9 ULP."""
-    y = 1024.0 if x > 1024.0 else x
-    y = -1076.0 if y < -1076.0 else y
+    wide = has_avx512()
+    y = x if wide else _clamped(x, -1076.0, 1024.0)
     t = y + 6755399441055744.0
-    r = y - (t - 6755399441055744.0)
+    k = t - 6755399441055744.0
+    r = _cut(y - k) if wide else y - k
     p = fma(r, 4.4563950499613075e-10, 7.072621947844952e-09)
     p = fma(r, p, 1.0178054372957653e-07)
     p = fma(r, p, 1.3215442407572165e-06)
@@ -97,9 +124,8 @@ def exp2(x: float) -> float:
     p = fma(r, p, 0.055504108664821625)
     p = fma(r, p, 0.24022650695910097)
     p = fma(r, p, 0.6931471805599453)
-    low = y < -1000.0
-    scale = as_float((as_int(t) + (1223 if low else 1022)) << 52)
-    return fma(p, r, 1.0) * scale * (6.223015277861142e-61 if low else 2.0)
+    value = fma(p, r, 1.0)
+    return scaled(value, k) if wide else _scaled(value, (as_int(t) << 32) >> 32)
 
 
 def expm1(x: float) -> float:
@@ -219,39 +245,56 @@ def _expm1_tailf(r: float, error: float) -> float:
     return fmaf(fmaf(r, 0.5, -0.0), r, fmaf(r * z, q, error))
 
 
+def _cutf(r: float) -> float:
+    """Return `_cut` of a float32 number."""
+    return as_floatf(as_intf(r) & -1073741825)
+
+
+def _clampedf(x: float, low: float, high: float) -> float:
+    """Return `_clamped` of float32 numbers."""
+    y = high if x > high else x
+    return low if y < low else y
+
+
+def _scaledf(v: float, n: int, low: bool) -> float:
+    """Return v*2**n for a float32 number v near 1; low tells of an n far below 0."""
+    scale = as_floatf((n + (191 if low else 126)) << 23)
+    factor = np.float32(5.421010862427522e-20) if low else np.float32(2.0)
+    return np.float32(v * scale * factor)
+
+
 def expf(x: float) -> float:
     """Return e to the power x, a float32 number; below 1 ULP."""
-    top, bottom = np.float32(88.75), np.float32(-104.0)
-    y = top if x > top else x
-    y = bottom if y < bottom else y
-    n, r, _ = _reducedf(y)
+    wide = has_avx512()
+    y = x if wide else _clampedf(x, np.float32(-104.0), np.float32(88.75))
+    t = fmaf(y, 1.4426950216293335, 12582912.0)
+    k = np.float32(t - np.float32(12582912.0))
+    r = fmaf(k, 1.9046542121259336e-09, fmaf(k, -0.6931471824645996, y))
+    r = _cutf(r) if wide else r
     p = fmaf(r, 0.0013935765018686652, 0.00836919341236353)
     p = fmaf(r, p, 0.04166644066572189)
     p = fmaf(r, p, 0.16666504740715027)
     p = fmaf(r, p, 0.5)
     p = fmaf(r, p, 1.0)
-    low = y < np.float32(-80.0)
-    scale = as_floatf((n + (191 if low else 126)) << 23)
-    factor = np.float32(5.421010862427522e-20) if low else np.float32(2.0)
-    return np.float32(fmaf(p, r, 1.0) * scale * factor)
+    value = fmaf(p, r, 1.0)
+    return scaledf(value, k) if wide else _scaledf(value, as_intf(t), y < np.float32(-80.0))
 
 
 def exp2f(x: float) -> float:
     """Return 2**x, a float32 number; below 1 ULP."""
-    top, bottom = np.float32(128.0), np.float32(-152.0)
-    y = top if x > top else x
-    y = bottom if y < bottom else y
+    wide = has_avx512()
+    y = x if wide else _clampedf(x, np.float32(-152.0), np.float32(128.0))
     t = np.float32(y + np.float32(12582912.0))
-    r = np.float32(y - np.float32(t - np.float32(12582912.0)))
+    k = np.float32(t - np.float32(12582912.0))
+    r = np.float32(y - k)
+    r = _cutf(r) if wide else r
     p = fmaf(r, 0.0001545785489724949, 0.0013390983222052455)
     p = fmaf(r, p, 0.009618070907890797)
     p = fmaf(r, p, 0.055503569543361664)
     p = fmaf(r, p, 0.24022650718688965)
     p = fmaf(r, p, 0.6931471824645996)
-    low = y < np.float32(-120.0)
-    scale = as_floatf((as_intf(t) + (191 if low else 126)) << 23)
-    factor = np.float32(5.421010862427522e-20) if low else np.float32(2.0)
-    return np.float32(fmaf(p, r, 1.0) * scale * factor)
+    value = fmaf(p, r, 1.0)
+    return scaledf(value, k) if wide else _scaledf(value, as_intf(t), y < np.float32(-120.0))
 
 
 def expm1f(x: float) -> float:

@@ -175,6 +175,52 @@ def wide_vectors() -> None:
     """Do nothing: the wish is for compilers."""
 
 
+def has_avx512() -> bool:
+    """Return False: what follows up to `log_edgesf` is not called."""
+    return False
+
+
+def exponent(x: float) -> float:
+    """Return k of x = m*2**k with 1 <= abs(m) < 2; -infinity for 0."""
+    if math.isfinite(x):
+        return math.frexp(x)[1] - 1.0 if x else -inf
+    return fabs(x)
+
+
+def significand(x: float) -> float:
+    """Return m of x = m*2**k with 1 <= abs(m) < 2."""
+    if x == 0.0 or fabs(x) == inf:
+        return copysign(1.0, x)
+    return 2.0 * math.frexp(x)[0]
+
+
+def scaled(x: float, k: float) -> float:
+    """Return x*2**floor(k), rounded once; k may be infinite."""
+    if x != x or k != k:
+        return nan
+    try:
+        return math.ldexp(x, math.floor(larger(-3000.0, smaller(k, 3000.0))))
+    except OverflowError:
+        return copysign(inf, x)
+
+
+def log_edges(x: float, value: float) -> float:
+    """Return the value, or that of a logarithm where x is not positive or not finite."""
+    if 0.0 < x < inf:
+        return value
+    return log(x)
+
+
+exponentf = exponent
+significandf = significand
+log_edgesf = log_edges
+
+
+def scaledf(x: float, k: float) -> float:
+    """Return x*2**floor(k) of float32 numbers, rounded once; k may be infinite."""
+    return float32(scaled(x, k))
+
+
 def as_int(x: float) -> int:
     """Return the bits of a double as a signed integer."""
     return int(struct.unpack("<q", struct.pack("<d", x))[0])

@@ -4,7 +4,8 @@
 to and from a 64-bit integer. With them elementary functions can be written without branches,
 so that LLVM vectorises the loops that call them. Chains of `plus`, `times`, `larger`, `smaller`
 of two numbers may be taken in any order; `no_overlap()` is a promise about the arrays of a
-kernel, `wide_vectors()` a wish for its loops.
+kernel, `wide_vectors()` a wish for its loops. `exponent`, `significand`, `scaled` and
+`log_edges` are single instructions where `has_avx512()`, and may be called there alone.
 Plain Python runs the namesakes in `symgrad.vmath.ieee`.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-__all__ = ["INTRINSICS"]
+__all__ = ["INSTRUCTION", "INTRINSICS"]
 
 
 def _bit_cast(name: str, source: str, target: str) -> str:
@@ -109,6 +110,130 @@ def wide_vectors(context):
     return numba.void(), generate
 '''
 
+_HAS_AVX512 = '''\
+@numba.extending.intrinsic
+def has_avx512(context):
+    """Tell whether the processor has AVX-512; a constant that decides at compile time."""
+
+    def generate(target, builder, signature, arguments):
+        features = target.codegen().magic_tuple()[2].split(",")
+        return target.get_constant(numba.boolean, "+avx512f" in features)
+
+    return numba.boolean(), generate
+'''
+
+#: What the intrinsics that are instructions of AVX-512 call.
+INSTRUCTION = '''\
+def instruction(builder, name, form, operands):
+    """Call an instruction of AVX-512 on one number, such that loops are vectorised.
+
+    LLVM's intrinsics take eight doubles or sixteen float32 numbers. So a function of one
+    number, which is not inlined, stands for the instruction and names the intrinsic as its
+    vector form, and for what is left over at the end of a loop a function of half as many
+    numbers. In `form` are v for an operand that becomes a vector and u for a setting; a mask
+    for all lanes and the current mode of rounding are added.
+    """
+    from llvmlite import ir
+
+    number, index, module = operands[0].type, ir.IntType(32), builder.module
+    kind, lanes = ("pd", 8) if number == ir.DoubleType() else ("ps", 16)
+    operands = [*operands, ir.IntType(lanes)(-1), index(4)]
+    form = f"{form}uu"
+    half, one = f"{name}.{kind}.{lanes // 2}", f"{name}.{kind}.1"
+    full = f"llvm.x86.avx512.mask.{name}.{kind}.512"
+
+    def declare(name, count):
+        def several(kind):
+            return ir.VectorType(kind, count) if count > 1 else kind
+
+        kinds = [several(o.type) if f == "v" else o.type for o, f in zip(operands, form)]
+        return ir.Function(module, ir.FunctionType(several(number), kinds), name)
+
+    def define(name, count, callee, into, out_of, attributes=()):
+        function = declare(name, count)
+        function.linkage = "linkonce_odr"
+        common = "noinline", "nounwind", "willreturn", "speculatable", "memory(none)"
+        for attribute in (*common, *attributes):
+            # llvmlite refuses attributes that it does not know, but prints what is in the set.
+            set.add(function.attributes, attribute)
+        inside = ir.IRBuilder(function.append_basic_block())
+        arguments = [
+            into(inside, argument, wide.type) if f == "v" else operand
+            for operand, argument, wide, f in zip(operands, function.args, callee.args, form)
+        ]
+        inside.ret(out_of(inside, inside.call(callee, arguments)))
+        return function
+
+    def places(count):
+        numbers = [k % (lanes // 2) for k in range(count)]
+        return ir.Constant(ir.VectorType(index, count), numbers)
+
+    if one not in module.globals:
+        middle = define(
+            half,
+            lanes // 2,
+            declare(full, lanes),
+            lambda b, value, wide: b.shuffle_vector(value, value, places(lanes)),
+            lambda b, value: b.shuffle_vector(value, value, places(lanes // 2)),
+        )
+        forms = ((lanes, full), (lanes // 2, half))
+        names = ",".join(f"_ZGV_LLVM_N{n}{form}_{one}({other})" for n, other in forms)
+        define(
+            one,
+            1,
+            middle,
+            lambda b, value, wide: b.insert_element(wide(None), value, index(0)),
+            lambda b, value: b.extract_element(value, index(0)),
+            [f'"vector-function-abi-variant"="{names}"'],
+        )
+    return builder.call(module.globals[one], operands)
+'''
+
+
+def _instruction(name: str, names: str, meaning: str, form: str, operands: str) -> str:
+    kind = "numba.float32" if name.endswith("f") else "numba.float64"
+    kinds = ", ".join([kind] * (names.count(",") + 1))
+    return f'''\
+@numba.extending.intrinsic
+def {name}(context, {names}):
+    """{meaning}"""
+
+    def generate(target, builder, signature, arguments):
+        from llvmlite import ir
+
+        {names}{"" if "," in names else ","} = arguments
+        return instruction(builder, {form}, [{operands}])
+
+    return {kind}({kinds}), generate
+'''
+
+
+def _exponent(name: str) -> str:
+    meaning = "Return k of x = m*2**k with 1 <= abs(m) < 2; -infinity for 0."
+    return _instruction(name, "x", meaning, '"getexp", "vv"', "x, x")
+
+
+def _significand(name: str) -> str:
+    meaning = "Return m of x = m*2**k with 1 <= abs(m) < 2."
+    return _instruction(name, "x", meaning, '"getmant", "vuv"', "x, ir.IntType(32)(0), x")
+
+
+def _scaled(name: str) -> str:
+    meaning = "Return x*2**floor(k), rounded once; k may be infinite."
+    return _instruction(name, "x, k", meaning, '"scalef", "vvv"', "x, k, x")
+
+
+def _log_edges(name: str, bits: int) -> str:
+    # Four bits for each kind of x from the right: NaN, signalling NaN, 0, 1, -infinity,
+    # infinity, negative, positive; 0 keeps the value, 2 is the NaN x, 3 a NaN, 4 and 5 are
+    # the infinities.
+    meaning = "Return the value, or that of a logarithm where x is not positive or not finite."
+    table = f"ir.IntType({bits})(0x03530422)"
+    return _instruction(
+        name, "x, value", meaning, '"fixupimm", "vvvu"', f"value, x, {table}, ir.IntType(32)(0)"
+    )
+
+
 #: Source text by name; a name that ends in f is the float32 form.
 INTRINSICS: Mapping[str, str] = MappingProxyType(
     {
@@ -116,13 +241,22 @@ INTRINSICS: Mapping[str, str] = MappingProxyType(
         "as_floatf": _bit_cast("as_floatf", "int32", "float32"),
         "as_int": _bit_cast("as_int", "float64", "int64"),
         "as_intf": _bit_cast("as_intf", "float32", "int32"),
+        "exponent": _exponent("exponent"),
+        "exponentf": _exponent("exponentf"),
         "fma": _fused("fma", "float64"),
         "fmaf": _fused("fmaf", "float32"),
+        "has_avx512": _HAS_AVX512,
         "larger": _extremum("larger", "larger", "maximum", "float64"),
         "largerf": _extremum("largerf", "larger", "maximum", "float32"),
+        "log_edges": _log_edges("log_edges", 64),
+        "log_edgesf": _log_edges("log_edgesf", 32),
         "no_overlap": _NO_OVERLAP,
         "plus": _reordered("plus", "+", "fadd", "float64"),
         "plusf": _reordered("plusf", "+", "fadd", "float32"),
+        "scaled": _scaled("scaled"),
+        "scaledf": _scaled("scaledf"),
+        "significand": _significand("significand"),
+        "significandf": _significand("significandf"),
         "smaller": _extremum("smaller", "smaller", "minimum", "float64"),
         "smallerf": _extremum("smallerf", "smaller", "minimum", "float32"),
         "times": _reordered("times", "*", "fmul", "float64"),

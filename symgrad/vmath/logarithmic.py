@@ -9,7 +9,21 @@ scripts/vmath_coefficients.py. The errors stated are measured by scripts/accurac
 
 from symgrad.vmath import ieee as math
 from symgrad.vmath import ieee as np
-from symgrad.vmath.ieee import as_float, as_floatf, as_int, as_intf, fma, fmaf
+from symgrad.vmath.ieee import (
+    as_float,
+    as_floatf,
+    as_int,
+    as_intf,
+    exponent,
+    exponentf,
+    fma,
+    fmaf,
+    has_avx512,
+    log_edges,
+    log_edgesf,
+    significand,
+    significandf,
+)
 
 
 def _split(x: float) -> tuple[float, float]:
@@ -19,6 +33,15 @@ def _split(x: float) -> tuple[float, float]:
     k = as_float(((n >> 52) & 4095) | 4841369599423283200)
     f = as_float((n & 4503599627370495) + 4604544271217802189) - 1.0
     return k - (4503599627371573.0 if tiny else 4503599627371519.0), f
+
+
+def _parts(x: float) -> tuple[float, float]:
+    """Return `_split(x)`, by instructions where there are any."""
+    if not has_avx512():
+        return _split(x)
+    k, m = exponent(x), significand(x)
+    high = m >= 1.4142135623730951
+    return (k + 1.0 if high else k), (0.5 * m if high else m) - 1.0
 
 
 def _log_tail(f: float, s: float, rest: float) -> float:
@@ -46,16 +69,21 @@ def _log_tail_fine(f: float, s: float) -> float:
     return fma(-half, f, s * fma(z, w, half * f))
 
 
-def _edges(x: float, value: float) -> float:
+def _limits(x: float, value: float) -> float:
     """Return the value, or that of a logarithm where x is not positive or not finite."""
     value = value if x < math.inf else x
     edge = -math.inf if x == 0.0 else math.nan
     return edge if x <= 0.0 else value
 
 
+def _edges(x: float, value: float) -> float:
+    """Return `_limits(x, value)`, by an instruction where there is one."""
+    return log_edges(x, value) if has_avx512() else _limits(x, value)
+
+
 def log(x: float) -> float:
     """Return the natural logarithm; below 1 ULP."""
-    k, f = _split(x)
+    k, f = _parts(x)
     rest = _log_tail(f, f / (2.0 + f), k * 1.6465949582897082e-12)
     a = k * 0.6931471805582987
     b = a + f
@@ -64,7 +92,7 @@ def log(x: float) -> float:
 
 def log2(x: float) -> float:
     """Return the logarithm to base 2; below 1 ULP."""
-    k, f = _split(x)
+    k, f = _parts(x)
     rest = _log_tail_fine(f, f / (2.0 + f))
     p = f * 1.4426950408889634
     rest = fma(
@@ -76,7 +104,7 @@ def log2(x: float) -> float:
 
 def log10(x: float) -> float:
     """Return the logarithm to base 10; below 1 ULP."""
-    k, f = _split(x)
+    k, f = _parts(x)
     rest = _log_tail_fine(f, f / (2.0 + f))
     p = f * 0.4342944819032518
     rest = fma(
@@ -107,10 +135,7 @@ def _log1p(x: float, low: float, ks: float) -> float:
 
 def log1p(x: float) -> float:
     """Return log(1 + x); below 0.9 ULP."""
-    value = _log1p(x, 0.0, 0.0)
-    value = value if x < math.inf else x
-    edge = -math.inf if x == -1.0 else math.nan
-    value = edge if x <= -1.0 else value
+    value = _edges(1.0 + x, _log1p(x, 0.0, 0.0))
     return x if math.fabs(x) < 1e-17 else value
 
 
@@ -293,7 +318,13 @@ def xlogy(x: float, y: float) -> float:
 
 
 def _splitf(x: float) -> tuple[float, float]:
-    """Return `_split` of a float32 number."""
+    """Return `_parts` of a float32 number."""
+    if has_avx512():
+        k, m = exponentf(x), significandf(x)
+        high = m >= np.float32(1.4142135381698608)
+        m = np.float32(np.float32(0.5) * m) if high else m
+        k = np.float32(k + np.float32(1.0)) if high else k
+        return k, np.float32(m - np.float32(1.0))
     tiny = x < np.float32(1.1754943508222875e-38)
     n = as_intf(np.float32(x * np.float32(16777216.0)) if tiny else x) + 4913933
     k = as_floatf(((n >> 23) & 511) | 1258291200)
@@ -323,6 +354,8 @@ def _log_tail_finef(f: float) -> float:
 
 def _edgesf(x: float, value: float) -> float:
     """Return `_edges` of float32 numbers."""
+    if has_avx512():
+        return log_edgesf(x, value)
     value = value if x < np.float32(math.inf) else np.float32(x)
     edge = np.float32(-math.inf) if x == np.float32(0.0) else np.float32(math.nan)
     return edge if x <= np.float32(0.0) else value
@@ -430,7 +463,7 @@ def _log_short(x: float) -> tuple[float, float]:
 def xlogyf(x: float, y: float) -> float:
     """Return x*log(y) of float32 numbers, from doubles; below 0.6 ULP."""
     k, rest = _log_short(1.0 * y)
-    value = x * _edges(1.0 * y, fma(k, 0.6931471805599453, rest))
+    value = x * _limits(1.0 * y, fma(k, 0.6931471805599453, rest))
     return np.float32(0.0 if x == 0.0 and y == y else value)
 
 

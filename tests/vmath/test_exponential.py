@@ -26,7 +26,7 @@ import pytest
 from vmath.test_trigonometric import assert_polynomials_are_computed
 
 from symgrad import vmath
-from symgrad.vmath import exponential, hyperbolic, logarithmic
+from symgrad.vmath import exponential, hyperbolic, ieee, logarithmic
 
 inf, nan = math.inf, math.nan
 MODULES = (exponential, logarithmic, hyperbolic)
@@ -41,6 +41,12 @@ NAMES = sorted(n for n in FUNCTIONS if not n.startswith("_") and n != "integer_p
 BINARY = {"logaddexp", "logaddexpf", "power", "powerf", "xlogy", "xlogyf"}
 #: Functions of float32 that compute in doubles.
 WIDE = {"acoshf", "asinhf", "atanhf", "cbrtf", "powerf", "xlogyf"}
+#: What stands for single instructions of AVX-512 on one number or half a vector.
+INSTRUCTIONS = {
+    f"{name}.{form}"
+    for name in ("fixupimm", "getexp", "getmant", "scalef")
+    for form in ("pd.1", "pd.4", "ps.1", "ps.8")
+}
 MP = mpmath.MPContext()
 MP.dps = 40
 
@@ -63,21 +69,23 @@ def load(name: str, path: Path) -> ModuleType:
 @pytest.fixture(scope="module")
 def compiled() -> dict[str, Any]:
     space: dict[str, Any] = {"math": math, "np": np, "numba": numba}
-    exec(vmath.definitions([*NAMES, "integer_power"]), space)
+    exec(vmath.definitions([*NAMES, "integer_power", "wide_vectors"]), space)
     return space
 
 
 @functools.cache
-def _loop(function: Any, operands: int, single: bool) -> Any:
+def _loop(function: Any, wide_vectors: Any, operands: int, single: bool) -> Any:
     kind = numba.float32 if single else numba.float64
     source = numba.types.Array(kind, 1, "C", readonly=True)
     signature = numba.void(*[source] * operands, kind[::1])
 
     def loop1(x: Any, out: Any) -> None:
+        wide_vectors()
         for i in range(out.size):
             out[i] = function(x[i])
 
     def loop2(x: Any, y: Any, out: Any) -> None:
+        wide_vectors()
         for i in range(out.size):
             out[i] = function(x[i], y[i])
 
@@ -86,7 +94,8 @@ def _loop(function: Any, operands: int, single: bool) -> Any:
 
 
 def array_loop(compiled: dict[str, Any], name: str) -> Any:
-    return _loop(compiled[name], 2 if name in BINARY else 1, is_single(name))
+    operands = 2 if name in BINARY else 1
+    return _loop(compiled[name], compiled["wide_vectors"], operands, is_single(name))
 
 
 def on_array(compiled: dict[str, Any], name: str, *args: Any) -> Any:
@@ -300,6 +309,59 @@ def test_exact_values(compiled: dict[str, Any]) -> None:
     for n in range(1, 3000):
         assert compiled["cbrt"](-(float(n) ** 3)) == -n
         assert compiled["rsqrt"](float(n) ** -2.0) == pytest.approx(n, rel=3e-16)
+
+
+# Instructions --------------------------------------------------------------------------
+
+EXTREMES = (0.0, 5e-324, 3e-310, 2.2250738585072014e-308, 0.75, 1.0, 1.5, 7e300, inf)
+
+
+def instruction_cases() -> list[tuple[str, tuple[float, ...]]]:
+    """Return operands of the functions that are instructions of AVX-512."""
+    numbers = (*EXTREMES, *(-x for x in EXTREMES), nan)
+    powers = (0.0, -0.5, 0.5, 3.0, -1022.0, -1074.5, 1023.0, 2000.0, -2000.0, 1e300, inf, -inf)
+    return [
+        *((name, (x,)) for name in ("exponent", "significand") for x in numbers),
+        *(("log_edges", (x, 7.0)) for x in numbers),
+        *(("scaled", (x, k)) for x in numbers if x and abs(x) < inf for k in (*powers, nan)),
+    ]
+
+
+SIGNATURES = {"exponent": "x", "significand": "x", "log_edges": "x, value", "scaled": "x, k"}
+INSTRUCTION_CALLS = """
+@numba.njit
+def available():
+    return has_avx512()
+""" + "".join(
+    f"""
+@numba.njit
+def call_{name}({names}):
+    return {name}({names})
+"""
+    for signature in SIGNATURES
+    for name, names in (
+        (signature, SIGNATURES[signature]),
+        (f"{signature}f", SIGNATURES[signature]),
+    )
+)
+
+
+def test_instructions_are_what_plain_python_says() -> None:
+    space: dict[str, Any] = {"math": math, "np": np, "numba": numba}
+    exec(vmath.definitions(["exp", "expf", "log", "logf"]) + INSTRUCTION_CALLS, space)
+    assert not ieee.has_avx512()
+    if not space["available"]():
+        pytest.skip("needs AVX-512")
+    for name, args in instruction_cases():
+        value = space[f"call_{name}"](*args)
+        assert same(value, vmath.evaluate(name, *args)), (name, args)
+        with np.errstate(over="ignore"):
+            single = [np.float32(a) for a in args]
+        if name == "scaled" and abs(single[0]) in (0.0, inf):
+            continue
+        value = space[f"call_{name}f"](*single)
+        expected = vmath.evaluate(f"{name}f", *map(float, single))
+        assert same(float(value), expected), (name, single)
 
 
 # Accuracy ------------------------------------------------------------------------------
@@ -516,11 +578,28 @@ def test_loops_are_vectorised(name: str, compiled: dict[str, Any]) -> None:
     (text,) = loop.inspect_llvm().values()
     body = re.search(r"^define [^\n]*loop[12][^\n]*\{\n(.*?)^\}", text, re.M | re.S)
     assert body
-    calls = re.findall(r"call [^@\n]*@([\w.\"]+)", body[1])
+    blocks = [
+        re.findall(r"call [^@\n]*@([\w.\"]+)", block)
+        for block in re.split(r"\n(?=[\w.]+:)", body[1])
+    ]
     kind = "f32" if is_single(name) and name not in WIDE else "f64"
-    assert [c for c in calls if re.fullmatch(rf"llvm\.fma\.v\d+{kind}", c)]
-    assert not [c for c in calls if not c.startswith(("llvm.", "sqrt"))]
+    found = [int(n) for n in re.findall(rf"@llvm\.fma\.v(\d+){kind}", body[1])]
+    assert found
+    widest = f"llvm.fma.v{max(found)}{kind}"
+    inner = [c for calls in blocks if widest in calls for c in calls]
+    assert not [c for c in inner if not c.startswith(("llvm.", "sqrt"))]
+    # What is left over at the end may call what stands for single instructions.
+    every = {c for calls in blocks for c in calls if not c.startswith(("llvm.", "sqrt"))}
+    assert every <= INSTRUCTIONS
+    assert {f"llvm.x86.avx512.mask.{c[:-1]}512" for c in every} <= set(inner)
     if platform.machine() == "x86_64":
         (code,) = loop.inspect_asm().values()
         packed = "ps" if kind == "f32" else "pd"
         assert re.search(rf"vf(n?)m(add|sub)\d+{packed}\b.*%[yz]mm", code)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if is_single(n)])
+def test_single_precision_has_instructions_of_single_precision(name: str) -> None:
+    """The others have half as many lanes: they would not fit into one loop."""
+    wider = {"exponent", "log_edges", "scaled", "significand"}
+    assert not wider & set(vmath.defined_names([name]))
