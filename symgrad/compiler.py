@@ -31,6 +31,7 @@ from .calculus.transform import (
     Transform,
 )
 from .codegen.flatten import flatten
+from .codegen.llvm import print_llvm
 from .codegen.machine import BLOCK, FIELDS, is_basic, print_fold, print_machine
 from .codegen.module import print_module
 from .codegen.python import Function as Printed
@@ -49,6 +50,7 @@ from .language.program import Program
 from .runtime import cache
 from .runtime.interpreter import Compiled, Interpreter, Machines
 from .runtime.kernel import Kernel, Slot
+from .runtime.native import door
 from .runtime.rolled import RolledKernel
 from .version import version
 
@@ -72,7 +74,7 @@ COMPILED_AT_ONCE = 128
 COMPILED_WHEN_HOT = 2000
 #: How many operations of numbers are tried in Python before a kernel is compiled; the two
 #: take a similar time.
-TRIED = 500_000
+TRIED = 150_000
 #: About how long compiling an operation takes.
 _SECONDS_EACH = 0.005
 
@@ -345,9 +347,14 @@ def _compiled(
     progress.stage("compiling", graph.builder)
     printed = _printed(graph, name, variant)
     source = print_module([printed], header(program, {name: graph}), wrapped=False)
-    # Loops over arrays compile as long as they do; for numbers the number of functions counts.
-    text = source if any(variant.axes) else flatten(source)
-    return source, getattr(cache.load(text), name), printed.pointwise
+    if any(variant.axes):
+        return source, getattr(cache.load(source), name), printed.pointwise
+    native = print_llvm(source, name)
+    if native is not None:
+        text = native + door(len(printed.parameters), len(printed.returned), printed.dtype)
+        return source, cache.load_native(text), printed.pointwise
+    # What Numba takes for a kernel of numbers depends most of all on how many functions it has.
+    return source, getattr(cache.load(flatten(source)), name), printed.pointwise
 
 
 def _interpreter(

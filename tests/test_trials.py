@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -41,10 +42,15 @@ def tried(monkeypatch):
 
 @pytest.fixture
 def loaded(monkeypatch):
-    """Count the modules that are compiled or taken from the cache."""
+    """Count the kernels that are compiled or taken from the cache."""
     found = []
-    load = cache.load
-    monkeypatch.setattr(cache, "load", lambda text: found.append(text) or load(text))
+
+    def counted(load, text):
+        found.append(text)
+        return load(text)
+
+    for name in ("load", "load_native"):
+        monkeypatch.setattr(cache, name, partial(counted, getattr(cache, name)))
     return found
 
 

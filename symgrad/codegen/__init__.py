@@ -1,1 +1,1 @@
-"""Code generation: a Graph becomes loop nests and then readable Python source."""
+"""Code generation: a Graph becomes loop nests and then readable Python source, or LLVM IR."""

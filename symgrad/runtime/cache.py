@@ -7,11 +7,12 @@ of its key and dies on damaged files. So each kernel module gets a directory of 
                            __pycache__/*.nb[ic]  Numba's cache files
                            manifest.json         the sha256 of each of them
 
-named by a hash of all that decides about the machine code. It is built in a staging
-directory and renamed into place, so that it is there in whole or not at all, and compared
-with its manifest before Numba unpickles a byte. What does not agree is moved aside and
-built anew. The hashes find damage; against other people stands ownership: nothing is read
-from a place where another user could have written.
+named by a hash of all that decides about the machine code. Kernels that need no Numba have
+``kernel.ll`` and ``kernel.o`` in their places. A directory is built in a staging directory
+and renamed into place, so that it is there in whole or not at all, and compared with its
+manifest before a byte of it is unpickled or run. What does not agree is moved aside and built
+anew. The hashes find damage; against other people stands ownership: nothing is read from a
+place where another user could have written.
 
 Where the disk cannot be used, kernels are compiled in memory and `CacheWarning` says so
 once.
@@ -34,18 +35,19 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any, NamedTuple
 
 from symgrad.errors import CacheWarning, UnsupportedError
-from symgrad.runtime import interrupts
+from symgrad.runtime import interrupts, native
 from symgrad.runtime.start import start_numba
 from symgrad.version import version
 
-__all__ = ["CacheInfo", "clear", "directory", "info", "load"]
+__all__ = ["CacheInfo", "clear", "directory", "info", "load", "load_native"]
 
 _FORMAT = 1
 _DEFAULT_MEGABYTES = 512.0
@@ -54,7 +56,7 @@ _MANIFEST = "manifest.json"
 _MANIFEST_LIMIT = 1 << 20
 _NOT_ABSOLUTE = "it is not an absolute path"
 _FAILED = "an earlier attempt to write to it failed"
-_SOURCE = "kernel.py"
+_OBJECT = "kernel.o"
 _PYCACHE = "__pycache__"
 _ENTRY_NAME = re.compile(r"[0-9a-f]{64}")
 _LEFTOVER_NAME = re.compile(r"(?:stage|gone)\.[0-9a-f]{32}")
@@ -108,6 +110,22 @@ class _UnusableError(Exception):
     """The cache directory must not be used; the text says why."""
 
 
+class _Language(NamedTuple):
+    """A language in which kernels are written.
+
+    Attributes:
+        file: how a file with such a text is called.
+        digest: what names the entry of a text.
+        execute: makes a module of a digest, a text and its file, and keeps code beside it.
+        in_memory: makes one of a digest and a text without touching the disk.
+    """
+
+    file: str
+    digest: Callable[[str], str]
+    execute: Callable[[str, str, str], ModuleType]
+    in_memory: Callable[[str, str], ModuleType]
+
+
 class _State:
     """What a process knows: its modules, and what it learnt about the disk."""
 
@@ -136,31 +154,45 @@ def load(source: str) -> ModuleType:
         UnsupportedError: Numba would have to recurse too deeply to compile it.
         Exception: whatever `source` itself raises; never a fault of the disk.
     """
-    digest = _digest(source)
+    return _load(source, _PYTHON)
+
+
+def load_native(text: str) -> Callable[..., Any]:
+    """Return the function of a module in LLVM IR; as `load`, but without Numba.
+
+    Args:
+        text: what `symgrad.codegen.llvm` prints, with a `native.door`.
+    """
+    function: Callable[..., Any] = _load(text, _LLVM).kernel
+    return function
+
+
+def _load(source: str, language: _Language) -> ModuleType:
+    digest = language.digest(source)
     module = _state.modules.get(digest)
     if module is not None:
         return module
     with _state.lock:
         module = _state.modules.get(digest)
-        return _loaded(digest, source) if module is None else module
+        return _loaded(digest, source, language) if module is None else module
 
 
-def _loaded(digest: str, source: str) -> ModuleType:
+def _loaded(digest: str, source: str, language: _Language) -> ModuleType:
     """Load or build a module, by way of the disk if that works; hold the lock."""
     module: ModuleType | None = None
     fault: Exception | None = None
     try:
         if _limit() > 0:
             root = _prepared_root()
-            module = _restore(root, digest, source)
+            module = _restore(root, digest, source, language)
             if module is None:
-                module, fault = _build(root, digest, source)
+                module, fault = _build(root, digest, source, language)
     except UnsupportedError:
         raise
     except Exception as error:  # a fault of the source comes up again below
         fault = error
     if module is None:
-        module = _compile_in_memory(digest, source)
+        module = language.in_memory(digest, source)
     _state.modules[digest] = module
     if fault is not None:
         _warn(fault)
@@ -175,7 +207,7 @@ def _warn(fault: BaseException) -> None:
         f"the kernel cache {directory()} cannot be used, kernels are compiled in memory: "
         f"{str(fault) or type(fault).__name__} (another place: SYMGRAD_CACHE_DIR)",
         CacheWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
 
 
@@ -183,7 +215,14 @@ def _warn(fault: BaseException) -> None:
 
 
 def _digest(source: str) -> str:
-    parts = [source, *_platform(), *_options()]
+    return _hash([source, *_platform(), *_options()])
+
+
+def _native_digest(text: str) -> str:
+    return _hash([text, *_machine(), *native.cpu()])
+
+
+def _hash(parts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -191,19 +230,28 @@ def _digest(source: str) -> str:
 def _platform() -> tuple[str, ...]:
     """Return what decides about machine code and cannot change within a process."""
     start_numba()
-    import llvmlite
     import numba
     import numpy
 
     return (
+        *_machine(),
+        f"numba {numba.__version__}",
+        f"numpy {numpy.__version__}",
+        *_cpu(),
+    )
+
+
+@functools.cache
+def _machine() -> tuple[str, ...]:
+    """Return what decides about any machine code, but for the CPU."""
+    import llvmlite
+
+    return (
         f"format {_FORMAT}",
         f"symgrad {version()}",
-        f"numba {numba.__version__}",
         f"llvmlite {llvmlite.__version__}",
-        f"numpy {numpy.__version__}",
         f"{sys.implementation.name} {sys.version} {getattr(sys, 'abiflags', '')}",
         f"{platform.system()} {platform.machine()} {sys.maxsize}",
-        *_cpu(),
     )
 
 
@@ -262,6 +310,31 @@ def _compile_in_memory(digest: str, source: str) -> ModuleType:
     return _execute(digest, text, f"<{_name(digest)}>")
 
 
+def _execute_native(digest: str, text: str, file: str) -> ModuleType:
+    """Link the object file that lies where Numba's files would, after making it if need be."""
+    kept = Path(file).parent / _PYCACHE / _OBJECT
+    try:
+        code = _read(kept)
+    except FileNotFoundError:
+        with interrupts.kept():
+            code = native.assemble(text)
+        kept.write_bytes(code)
+    return _linked(digest, code)
+
+
+def _native_in_memory(digest: str, text: str) -> ModuleType:
+    with interrupts.kept():
+        code = native.assemble(text)
+    return _linked(digest, code)
+
+
+def _linked(digest: str, code: bytes) -> ModuleType:
+    module = ModuleType(_name(digest))
+    with interrupts.kept():
+        module.kernel = native.link(code)  # type: ignore[attr-defined]
+    return module
+
+
 @contextmanager
 def _cache_beside_source() -> Iterator[None]:
     """Make Numba keep its files beside the source, whatever NUMBA_CACHE_DIR says."""
@@ -278,22 +351,31 @@ def _cache_beside_source() -> Iterator[None]:
             setattr(config, name, value)
 
 
+def _execute_with_files(digest: str, source: str, file: str) -> ModuleType:
+    with _cache_beside_source():
+        return _execute(digest, source, file)
+
+
+_PYTHON = _Language("kernel.py", _digest, _execute_with_files, _compile_in_memory)
+_LLVM = _Language("kernel.ll", _native_digest, _execute_native, _native_in_memory)
+
+
 # Reading an entry
 
 
-def _restore(root: Path, digest: str, source: str) -> ModuleType | None:
+def _restore(root: Path, digest: str, source: str, language: _Language) -> ModuleType | None:
     """Return the module from its entry, or None after moving a bad entry aside."""
     entry = root / digest
     try:
         os.lstat(entry)
     except FileNotFoundError:
         return None
-    if _intact(entry, digest, source):
+    if _intact(entry, digest, source, language):
         # Numba probes its directory for writing and turns to another, unverified one.
         if not os.access(entry / _PYCACHE, os.W_OK | os.X_OK):
             raise _UnusableError(f"{entry} is read-only")
-        with suppress(Exception), _cache_beside_source():
-            module = _execute(digest, source, str(entry / _SOURCE))
+        with suppress(Exception):
+            module = language.execute(digest, source, str(entry / language.file))
             _touch(entry)
             return module
     _discard(entry)
@@ -306,7 +388,7 @@ def _touch(entry: Path) -> None:
         os.utime(entry)
 
 
-def _intact(entry: Path, digest: str, source: str) -> bool:
+def _intact(entry: Path, digest: str, source: str, language: _Language) -> bool:
     """Say whether `entry` is ours and holds what its manifest says, and `source`."""
     try:
         _require_private_directory(entry)
@@ -317,7 +399,7 @@ def _intact(entry: Path, digest: str, source: str) -> bool:
             manifest["digest"] == digest
             and set(files) == set(_listing(entry))
             and all(_sha256(_read(entry / name)) == files[name] for name in files)
-            and _read(entry / _SOURCE) == source.encode()
+            and _read(entry / language.file) == source.encode()
         )
     except (OSError, _UnusableError, ValueError, LookupError, TypeError, RecursionError):
         return False
@@ -351,17 +433,20 @@ def _sha256(data: bytes) -> str:
 # Writing an entry
 
 
-def _build(root: Path, digest: str, source: str) -> tuple[ModuleType, OSError | None]:
+def _build(
+    root: Path, digest: str, source: str, language: _Language
+) -> tuple[ModuleType, OSError | None]:
     """Compile `source` in a stage and publish it; also return why that failed, if so."""
     stage = root / f"stage.{uuid.uuid4().hex}"
     try:
         stage.mkdir(0o700)
         # Numba would make it as the umask says.
         (stage / _PYCACHE).mkdir(0o700)
-        (stage / _SOURCE).write_bytes(source.encode())
-        with _cache_beside_source():
-            module = _execute(digest, source, str(stage / _SOURCE))
-        return module, _keep(module, stage, root / digest)
+        file = stage / language.file
+        file.write_bytes(source.encode())
+        module = language.execute(digest, source, str(file))
+        module.__file__ = str(root / digest / language.file)
+        return module, _keep(stage, root / digest)
     except OSError:
         _state.failed.add(root)
         raise
@@ -369,7 +454,7 @@ def _build(root: Path, digest: str, source: str) -> tuple[ModuleType, OSError | 
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _keep(module: ModuleType, stage: Path, entry: Path) -> OSError | None:
+def _keep(stage: Path, entry: Path) -> OSError | None:
     """Publish what was compiled in `stage`; a failure costs the entry, not the module."""
     try:
         size = _seal(stage, entry.name)
@@ -377,7 +462,6 @@ def _keep(module: ModuleType, stage: Path, entry: Path) -> OSError | None:
     except OSError as error:
         _state.failed.add(entry.parent)
         return error
-    module.__file__ = str(entry / _SOURCE)
     _make_room(entry.parent, size, keep=entry.name)
     return None
 

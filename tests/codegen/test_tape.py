@@ -358,7 +358,9 @@ def test_a_tape_that_cannot_be_compiled_goes_on(monkeypatch):
     f = sg.compile(text)
     function = f.compiled(Variant((0, 0))).kernel.function
     before = f(0.5, 0.75)
-    monkeypatch.setattr(compiler, "print_module", lambda *_, **__: "def f():\n    f()\n\n\nf()\n")
+    monkeypatch.setattr(
+        compiler, "print_module", lambda *_, **__: "def f():\n    f()\n\n\nf()\n"
+    )
     function._spent = 1e9
     assert f(0.5, 0.75) == before
     assert function._function == function._interpret

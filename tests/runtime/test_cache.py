@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from symgrad.errors import CacheWarning
-from symgrad.runtime import cache
+from symgrad.runtime import cache, native
 
 ROOT = Path(__file__).parents[2]
 
@@ -162,6 +162,87 @@ def test_the_cache_directory_of_numba_does_not_matter(root, tmp_path, monkeypatc
     assert str(tmp_path / "numba") == config.CACHE_DIR
 
 
+# Kernels that need no Numba
+
+
+def native_kernel(constant: float) -> str:
+    """Return LLVM IR of a kernel of one number that returns it with `constant` added."""
+    return f"""
+    define internal void @kernel(ptr %inputs, ptr %outputs) {{
+      %x = load double, ptr %inputs
+      %y = fadd double %x, {constant!r}
+      store double %y, ptr %outputs
+      ret void
+    }}
+    """ + native.door(1, 1, "float64")
+
+
+@pytest.fixture
+def assembled(monkeypatch):
+    """Return the texts that have been compiled."""
+    texts = []
+    assemble = native.assemble
+
+    def counted(text):
+        texts.append(text)
+        return assemble(text)
+
+    monkeypatch.setattr(native, "assemble", counted)
+    return texts
+
+
+def test_a_native_kernel_is_kept_and_compiled_once(root, monkeypatch, assembled):
+    function = cache.load_native(native_kernel(1.5))
+    assert function(3.0) == 4.5
+    assert cache.load_native(native_kernel(1.5)) is function
+    files = {path.name for path in entry_of(root).rglob("*") if path.is_file()}
+    assert files == {"kernel.ll", "kernel.o", "manifest.json"}
+    forget(monkeypatch)
+    assert cache.load_native(native_kernel(1.5))(3.0) == 4.5
+    assert len(assembled) == 1
+    assert cache.load_native(native_kernel(2.5))(3.0) == 5.5
+    assert len(assembled) == len(list(root.iterdir())) == 2
+    assert cache.info().kernels == 2
+    assert cache.clear() == 2
+    assert function(4.0) == 5.5
+
+
+@pytest.mark.parametrize("file", ["kernel.ll", "__pycache__/kernel.o", "manifest.json"])
+def test_a_damaged_native_kernel_is_built_anew(root, monkeypatch, assembled, file):
+    cache.load_native(native_kernel(1.5))
+    damaged = entry_of(root) / file
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    for _ in range(2):
+        forget(monkeypatch)
+        assert cache.load_native(native_kernel(1.5))(3.0) == 4.5
+        assert len(assembled) == 2
+
+
+def test_a_native_kernel_is_compiled_in_memory_where_there_is_no_disk(root, monkeypatch):
+    root.write_text("no directory")
+    with pytest.warns(CacheWarning, match="cannot be used"):
+        assert cache.load_native(native_kernel(1.5))(3.0) == 4.5
+    forget(monkeypatch)
+    monkeypatch.setenv("SYMGRAD_CACHE_SIZE", "0")
+    assert cache.load_native(native_kernel(1.5))(3.0) == 4.5
+    assert root.read_text() == "no directory"
+
+
+def test_faults_of_llvm_are_not_faults_of_the_disk(root):
+    with pytest.raises(RuntimeError, match="parsing error"):
+        cache.load_native("define nothing")
+    assert list(root.iterdir()) == []
+
+
+def test_a_native_kernel_belongs_to_a_processor(root, monkeypatch, assembled):
+    cache.load_native(native_kernel(1.5))
+    forget(monkeypatch)
+    monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
+    monkeypatch.setenv("NUMBA_CPU_FEATURES", "")
+    assert cache.load_native(native_kernel(1.5))(3.0) == 4.5
+    assert len(assembled) == len(list(root.iterdir())) == 2
+
+
 # The key
 
 
@@ -259,7 +340,7 @@ def test_damage_is_seen_before_anything_is_unpickled(root, tmp_path):
         how = damage(entry, rng)
         # A flip in the manifest may do no more than change a space.
         harmless = how == "flip manifest.json" and meaning(entry) == meaning(pristine)
-        assert cache._intact(entry, entry.name, kernel(1.0)) == harmless, how
+        assert cache._intact(entry, entry.name, kernel(1.0), cache._PYTHON) == harmless, how
 
 
 def test_damaged_entries_are_rebuilt_without_a_crash(root, tmp_path):
@@ -280,7 +361,8 @@ def test_damaged_entries_are_rebuilt_without_a_crash(root, tmp_path):
             cache._state.modules.clear()
             module = cache.load(kernel(1.0))
             assert module.f(3.0) == 10.0, how
-            assert cache._intact(entry_of(root), entry_of(root).name, kernel(1.0)), how
+            entry = entry_of(root)
+            assert cache._intact(entry, entry.name, kernel(1.0), cache._PYTHON), how
         print("survived")
     """
     assert output(python(code)) == "survived\n"
@@ -310,7 +392,7 @@ def test_a_strange_manifest_is_a_miss(root, monkeypatch, manifest):
     (entry / "manifest.json").write_bytes(data)
     forget(monkeypatch)
     assert cache.load(kernel(1.0)).f(3.0) == 10.0
-    assert cache._intact(entry_of(root), entry.name, kernel(1.0))
+    assert cache._intact(entry_of(root), entry.name, kernel(1.0), cache._PYTHON)
 
 
 def test_an_unlisted_file_is_a_miss(root, monkeypatch):
@@ -362,7 +444,7 @@ def test_an_entry_that_numba_cannot_read_is_rebuilt(root, monkeypatch):
         manifest["files"][f"__pycache__/{index.name}"] = cache._sha256(b"garbage")
         (entry / "manifest.json").write_text(json.dumps(manifest))
     forget(monkeypatch)
-    assert cache._intact(entry, entry.name, kernel(1.0))
+    assert cache._intact(entry, entry.name, kernel(1.0), cache._PYTHON)
     assert cache.load(kernel(1.0)).f(3.0) == 10.0
     forget(monkeypatch)
     assert hits(cache.load(kernel(1.0))) == 1
@@ -486,9 +568,9 @@ def test_the_directory_of_another_user(root, monkeypatch):
 def test_the_entry_of_another_user(root, monkeypatch):
     cache.load(kernel(1.0))
     entry = entry_of(root)
-    assert cache._intact(entry, entry.name, kernel(1.0))
+    assert cache._intact(entry, entry.name, kernel(1.0), cache._PYTHON)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    assert not cache._intact(entry, entry.name, kernel(1.0))
+    assert not cache._intact(entry, entry.name, kernel(1.0), cache._PYTHON)
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])

@@ -2,6 +2,7 @@
 
 import gc
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,15 +17,15 @@ from symgrad.tensor.record import read
 
 @pytest.fixture
 def loaded(monkeypatch):
-    """The kernel modules that were asked for."""
+    """The kernels that were asked for."""
     sources = []
-    load = cache.load
 
-    def counted(source):
+    def counted(load, source):
         sources.append(source)
         return load(source)
 
-    monkeypatch.setattr(cache, "load", counted)
+    for name in ("load", "load_native"):
+        monkeypatch.setattr(cache, name, partial(counted, getattr(cache, name)))
     return sources
 
 

@@ -1,0 +1,595 @@
+"""Kernels of numbers in LLVM IR, which needs no Numba to become machine code.
+
+Numba is slow to start, and slow to find the types of a kernel, which are plain to see where
+all inputs are numbers. So the printed module is read once more, and each of its functions is
+written down in static single assignment form, operation by operation with the meaning that
+Numba gives it: the machine code computes the same bits. What is not in the subset of Python
+below, loops among others, is left to Numba.
+
+Every variable is an entry of a dictionary, branches work on copies of it, and where they meet
+again a phi chooses between the values that differ.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+__all__ = ["print_llvm"]
+
+_DOUBLE, _SINGLE, _INT, _INT32, _BOOL = "double", "float", "i64", "i32", "i1"
+_FLOATS = (_SINGLE, _DOUBLE)
+_NUMBER_TYPES = {"numba.float32": _SINGLE, "numba.float64": _DOUBLE}
+_NUMBERS = (*_FLOATS, _INT, _INT32)
+
+_SIGNS: Mapping[type[ast.operator], tuple[str, str]] = {
+    ast.Add: ("fadd", "add"),
+    ast.Sub: ("fsub", "sub"),
+    ast.Mult: ("fmul", "mul"),
+}
+_BITWISE: Mapping[type[ast.operator], str] = {
+    ast.BitAnd: "and",
+    ast.BitOr: "or",
+    ast.BitXor: "xor",
+    ast.LShift: "shl",
+    ast.RShift: "ashr",
+}
+#: Comparisons that are false for NaN, but for the last one.
+_RELATIONS: Mapping[type[ast.cmpop], tuple[str, str]] = {
+    ast.Lt: ("olt", "slt"),
+    ast.LtE: ("ole", "sle"),
+    ast.Gt: ("ogt", "sgt"),
+    ast.GtE: ("oge", "sge"),
+    ast.Eq: ("oeq", "eq"),
+    ast.NotEq: ("une", "ne"),
+}
+#: Functions that are instructions of the processor, by their names in modules.
+_INSTRUCTIONS: Mapping[str, str] = {
+    "math.copysign": "copysign",
+    "math.fabs": "fabs",
+    "math.sqrt": "sqrt",
+    "np.ceil": "ceil",
+    "np.floor": "floor",
+    "np.rint": "rint",
+    "np.trunc": "trunc",
+}
+#: The intrinsics of `symgrad.vmath`: what each takes and returns.
+_FUSED: Mapping[str, str] = {"fma": _DOUBLE, "fmaf": _SINGLE}
+_BIT_CASTS: Mapping[str, tuple[str, str]] = {
+    "as_float": (_INT, _DOUBLE),
+    "as_floatf": (_INT32, _SINGLE),
+    "as_int": (_DOUBLE, _INT),
+    "as_intf": (_SINGLE, _INT32),
+}
+#: Not to be inlined, since LLVM would mix what it computes with how its inputs are read, and
+#: would need more registers than there are.
+_KERNEL = "define internal void @kernel(ptr noalias %inputs, ptr noalias %outputs) noinline"
+#: How many inputs and how many outputs a kernel may have.
+_MOST = 10_000
+_CONSTANTS = {"math.inf": math.inf, "math.nan": math.nan, "math.pi": math.pi}
+
+
+class _Value(NamedTuple):
+    """A number: its type, how instructions name it, and what it is where that is known."""
+
+    kind: str
+    text: str
+    known: float | None = None
+
+
+class _Arm(NamedTuple):
+    """One side of a conditional expression: its blocks, and its values at their end."""
+
+    label: str
+    values: tuple[_Value, ...]
+    lines: list[str]
+    end: str
+
+
+#: What a variable holds: a number, or a tuple of them.
+_Held = _Value | tuple[_Value, ...]
+
+
+class _LeftToNumbaError(Exception):
+    """The module is not in the subset."""
+
+
+def print_llvm(source: str, name: str) -> str | None:
+    """Return LLVM IR that defines ``@kernel`` as a function of a module; None without one.
+
+    ``@kernel`` takes the addresses of the inputs, which it reads, and of the outputs, which
+    it writes, all of the type called ``number`` in the module.
+
+    Args:
+        source: text of a module as `symgrad.codegen.module` prints it.
+        name: the function; its parameters are numbers.
+    """
+    try:
+        return _Module(ast.parse(source)).printed(name)
+    except (_LeftToNumbaError, ArithmeticError, RecursionError):
+        return None
+
+
+class _Module:
+    """The functions of a module, and those that are printed by now."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.functions: dict[str, ast.FunctionDef] = {}
+        self.aliases: dict[str, str] = {}
+        for statement in tree.body:
+            if isinstance(statement, ast.FunctionDef):
+                self.functions[statement.name] = statement
+            elif isinstance(statement, ast.Assign):
+                (target,) = statement.targets
+                self.aliases[ast.unparse(target)] = ast.unparse(statement.value)
+        #: What each function returns for the types of its arguments, and under which name.
+        self.known: dict[tuple[str, tuple[str, ...]], tuple[str, tuple[str, ...]]] = {}
+        self.text: list[str] = []
+        self.declared: dict[str, str] = {}
+
+    def printed(self, name: str) -> str:
+        """Return the text of all that a kernel needs."""
+        kernel = self.functions.get(name)
+        kind = _NUMBER_TYPES.get(self.aliases.get("number", ""))
+        if kernel is None or kind is None:
+            raise _LeftToNumbaError
+        body = _Body(self)
+        for place, parameter in enumerate(kernel.args.args):
+            body.held[parameter.arg] = body.read(kind, "%inputs", _Value(_INT, str(place)))
+        outputs = body.run(kernel.body, lambda values: body.write(values, kind))
+        # The door keeps them on the stack, and has nothing to return for none.
+        if not 0 < len(outputs) <= _MOST or len(kernel.args.args) > _MOST:
+            raise _LeftToNumbaError
+        self.text.append(_function(_KERNEL, body))
+        return "\n".join([*self.declared.values(), *self.text])
+
+    def meaning(self, name: str) -> str:
+        """Return the name that stands at the end of a chain of aliases."""
+        while name in self.aliases:
+            name = self.aliases[name]
+        return name
+
+    def call(self, name: str, arguments: Sequence[_Value]) -> tuple[str, tuple[str, ...]]:
+        """Return the name and the types of results of a function for arguments."""
+        kinds = tuple(argument.kind for argument in arguments)
+        found = self.known.get((name, kinds))
+        if found is None:
+            found = self.known[name, kinds] = self._define(name, kinds)
+        return found
+
+    def _define(self, name: str, kinds: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+        function = self.functions[name]
+        parameters = [parameter.arg for parameter in function.args.args]
+        if len(parameters) != len(kinds):
+            raise _LeftToNumbaError
+        body = _Body(self)
+        for parameter, kind in zip(parameters, kinds, strict=True):
+            body.held[parameter] = _Value(kind, f"%a{len(body.held)}")
+        results = body.run(function.body, body.give)
+        taken = ", ".join(f"{kind} %a{place}" for place, kind in enumerate(kinds))
+        symbol = "@" + ".".join((name, *kinds))
+        wish = any("forceinline" in ast.unparse(d) for d in function.decorator_list)
+        head = f"define internal {_joined(results)} {symbol}({taken})"
+        self.text.append(_function(head + " alwaysinline" * wish, body))
+        return symbol, results
+
+    def declare(self, result: str, symbol: str, kinds: Sequence[str]) -> None:
+        """Declare a function of LLVM."""
+        self.declared[symbol] = f"declare {result} {symbol}({', '.join(kinds)})"
+
+    def table(self, values: Sequence[_Value]) -> str:
+        """Return the name of a constant array of whole numbers."""
+        entries = ", ".join(f"{_INT} {value.text}" for value in values)
+        symbol = f"@table{len(self.declared)}"
+        kind = f"[{len(values)} x {_INT}]"
+        self.declared[symbol] = f"{symbol} = internal constant {kind} [{entries}]"
+        return symbol
+
+
+class _Body:
+    """Prints the body of one function."""
+
+    def __init__(self, module: _Module) -> None:
+        self.module = module
+        self.held: dict[str, _Held] = {}
+        self.lines: list[str] = []
+        self.block = "start"
+        self.count = 0
+        self.results: tuple[str, ...] | None = None
+        self.finish: Callable[[Sequence[_Value]], None] = self.give
+
+    # Statements
+
+    def run(
+        self, statements: Sequence[ast.stmt], finish: Callable[[Sequence[_Value]], None]
+    ) -> tuple[str, ...]:
+        """Print statements, of which the last one returns, and return the types of results."""
+        self.finish = finish
+        if not self._ends(statements) or self.results is None:
+            raise _LeftToNumbaError
+        return self.results
+
+    def _ends(self, statements: Sequence[ast.stmt]) -> bool:
+        """Print statements and tell whether they return in any case."""
+        return any(self._statement(statement) for statement in statements)
+
+    def _statement(self, statement: ast.stmt) -> bool:
+        match statement:
+            case ast.Expr(ast.Constant()):
+                pass
+            case ast.Assign([target], value):
+                self._assign(target, self._held(value))
+            case ast.AugAssign(ast.Name(name) as target, operator, value):
+                self.held[name] = self._binary(
+                    operator, self.number(target), self.number(value)
+                )
+            case ast.If(test, body, orelse):
+                return self._if(self.condition(test), body, orelse)
+            case ast.Return(ast.expr() as value):
+                held = self._held(value)
+                values = _values(held)
+                kinds = tuple(value.kind for value in values)
+                if self.results not in (None, kinds):
+                    raise _LeftToNumbaError
+                self.results = kinds
+                self.finish(values)
+                return True
+            case _:
+                raise _LeftToNumbaError
+        return False
+
+    def _assign(self, target: ast.expr, held: _Held) -> None:
+        if isinstance(target, ast.Name):
+            self.held[target.id] = held
+            return
+        if not isinstance(target, ast.Tuple) or isinstance(held, _Value):
+            raise _LeftToNumbaError
+        if len(target.elts) != len(held):
+            raise _LeftToNumbaError
+        for part, value in zip(target.elts, held, strict=True):
+            self._assign(part, value)
+
+    def _if(self, test: _Value, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt]) -> bool:
+        before = self.held
+        then, other, after = self._label(), self._label(), self._label()
+        self.lines.append(f"br i1 {test.text}, label %{then}, label %{other}")
+        arrivals: list[tuple[str, dict[str, _Held]]] = []
+        for label, statements in ((then, body), (other, orelse)):
+            self._start(label)
+            self.held = dict(before)
+            if not self._ends(statements):
+                arrivals.append((self.block, self.held))
+                self.lines.append(f"br label %{after}")
+        if not arrivals:
+            return True
+        self._start(after)
+        self.held = self._met(arrivals) if len(arrivals) == 2 else arrivals[0][1]
+        return False
+
+    def _met(self, arrivals: Sequence[tuple[str, dict[str, _Held]]]) -> dict[str, _Held]:
+        """Return the variables where two branches meet; one that only one has is lost."""
+        (first, left), (second, right) = arrivals
+        met: dict[str, _Held] = {}
+        for name in left:
+            one, two = left[name], right.get(name)
+            if one == two:
+                met[name] = one
+            elif isinstance(one, _Value) and isinstance(two, _Value) and one.kind == two.kind:
+                choice = f"[ {one.text}, %{first} ], [ {two.text}, %{second} ]"
+                met[name] = self._new(one.kind, f"phi {one.kind} {choice}")
+        return met
+
+    def give(self, values: Sequence[_Value]) -> None:
+        """Return values."""
+        if len(values) == 1:
+            self.lines.append(f"ret {values[0].kind} {values[0].text}")
+            return
+        kind = _joined([value.kind for value in values])
+        packed = "poison"
+        for place, value in enumerate(values):
+            packed = self._new(
+                kind, f"insertvalue {kind} {packed}, {value.kind} {value.text}, {place}"
+            ).text
+        self.lines.append(f"ret {kind} {packed}")
+
+    def write(self, values: Sequence[_Value], kind: str) -> None:
+        """Write values where the kernel should leave its outputs."""
+        for place, value in enumerate(values):
+            address = self._new("ptr", f"getelementptr {kind}, ptr %outputs, i64 {place}").text
+            self.lines.append(f"store {kind} {self._to(kind, value).text}, ptr {address}")
+        self.lines.append("ret void")
+
+    def read(self, kind: str, array: str, place: _Value) -> _Value:
+        """Return an element of an array."""
+        address = self._new("ptr", f"getelementptr {kind}, ptr {array}, i64 {place.text}")
+        return self._new(kind, f"load {kind}, ptr {address.text}")
+
+    # Expressions
+
+    def number(self, node: ast.expr) -> _Value:
+        """Print an expression that is one number."""
+        held = self._held(node)
+        if not isinstance(held, _Value):
+            raise _LeftToNumbaError
+        return held
+
+    def condition(self, node: ast.expr) -> _Value:
+        """Print an expression that is asked whether it is true; for a whole number, not 0."""
+        value = self.number(node)
+        if value.kind == _INT:
+            return self._new(_BOOL, f"icmp ne i64 {value.text}, 0")
+        return self._to(_BOOL, value)
+
+    def _held(self, node: ast.expr) -> _Held:
+        match node:
+            case ast.Constant(value):
+                return _constant(value)
+            case ast.Name(name):
+                return self._name(name)
+            case ast.Attribute():
+                return _constant(_CONSTANTS.get(ast.unparse(node)))
+            case ast.Tuple(parts):
+                return tuple(self.number(part) for part in parts)
+            case ast.Subscript(array, index):
+                return self._element(self._held(array), self.number(index))
+            case ast.UnaryOp(operator, operand):
+                return self._unary(operator, operand)
+            case ast.BinOp(left, operator, right):
+                return self._binary(operator, self.number(left), self.number(right))
+            case ast.BoolOp(operator, operands):
+                return self._logic(operator, [self.number(operand) for operand in operands])
+            case ast.Compare(left, relations, others):
+                return self._compare(relations, [self.number(n) for n in (left, *others)])
+            case ast.IfExp(test, body, orelse):
+                return self._choice(self.condition(test), body, orelse)
+            case ast.Call(function, arguments, []):
+                values = [self.number(argument) for argument in arguments]
+                return self._call(self.module.meaning(ast.unparse(function)), values)
+        raise _LeftToNumbaError
+
+    def _name(self, name: str) -> _Held:
+        if name not in self.held:
+            raise _LeftToNumbaError
+        return self.held[name]
+
+    def _element(self, held: _Held, index: _Value) -> _Value:
+        if isinstance(held, _Value):
+            raise _LeftToNumbaError
+        if index.known is not None and 0 <= index.known < len(held):
+            return held[int(index.known)]
+        # Those who index a tuple of constants with a variable see to it that it is in range.
+        if any(value.kind != _INT or value.known is None for value in held):
+            raise _LeftToNumbaError
+        return self.read(_INT, self.module.table(held), self._to(_INT, index))
+
+    def _unary(self, operator: ast.unaryop, operand: ast.expr) -> _Value:
+        if isinstance(operator, ast.Not):
+            return self._new(_BOOL, f"xor i1 {self.condition(operand).text}, true")
+        value = self.number(operand)
+        if not isinstance(operator, ast.USub) or value.kind == _BOOL:
+            raise _LeftToNumbaError
+        if value.known is not None:
+            return _constant(-value.known)
+        if value.kind in _FLOATS:
+            return self._new(value.kind, f"fneg {value.kind} {value.text}")
+        return self._new(_INT, f"sub i64 0, {self._to(_INT, value).text}")
+
+    def _binary(self, operator: ast.operator, left: _Value, right: _Value) -> _Value:
+        kind = _common(left.kind, right.kind)
+        kind = _DOUBLE if isinstance(operator, ast.Div) and kind == _INT else kind
+        if isinstance(operator, ast.Pow):
+            if left.known is None or right.known is None:
+                raise _LeftToNumbaError
+            return _constant(left.known**right.known)
+        one, two = self._to(kind, left).text, self._to(kind, right).text
+        if isinstance(operator, ast.Div):
+            return self._new(kind, f"fdiv {kind} {one}, {two}")
+        if type(operator) in _SIGNS:
+            instruction = _SIGNS[type(operator)][kind == _INT]
+            return self._new(kind, f"{instruction} {kind} {one}, {two}")
+        if kind != _INT:
+            raise _LeftToNumbaError
+        if type(operator) in _BITWISE:
+            return self._new(kind, f"{_BITWISE[type(operator)]} {kind} {one}, {two}")
+        if isinstance(operator, ast.FloorDiv) and right.known is not None and right.known > 0:
+            rest = self._new(kind, f"srem i64 {one}, {two}").text
+            below = self._new(_BOOL, f"icmp slt i64 {rest}, 0").text
+            toward_zero = self._new(kind, f"sdiv i64 {one}, {two}").text
+            down = self._new(kind, f"sext i1 {below} to i64").text
+            return self._new(kind, f"add i64 {toward_zero}, {down}")
+        raise _LeftToNumbaError
+
+    def _logic(self, operator: ast.boolop, operands: Sequence[_Value]) -> _Value:
+        value, *others = (self._to(_BOOL, operand) for operand in operands)
+        for other in others:
+            ends = "false" if isinstance(operator, ast.And) else "true"
+            arms = (other.text, ends) if ends == "false" else (ends, other.text)
+            value = self._new(_BOOL, f"select i1 {value.text}, i1 {arms[0]}, i1 {arms[1]}")
+        return value
+
+    def _compare(self, relations: Sequence[ast.cmpop], operands: Sequence[_Value]) -> _Value:
+        found = []
+        for relation, left, right in zip(relations, operands, operands[1:], strict=False):
+            if type(relation) not in _RELATIONS:
+                raise _LeftToNumbaError
+            both = left.kind == right.kind == _BOOL and isinstance(relation, ast.Eq | ast.NotEq)
+            kind = _BOOL if both else _common(left.kind, right.kind)
+            sign = _RELATIONS[type(relation)][kind not in _FLOATS]
+            instruction = "fcmp" if kind in _FLOATS else "icmp"
+            one, two = self._to(kind, left).text, self._to(kind, right).text
+            found.append(self._new(_BOOL, f"{instruction} {sign} {kind} {one}, {two}"))
+        return self._logic(ast.And(), found)
+
+    def _choice(self, test: _Value, body: ast.expr, orelse: ast.expr) -> _Held:
+        """Choose between values, and branch where they take instructions to compute."""
+        outer, before = self.lines, self.block
+        labels = (self._label(), self._label())
+        arms = []
+        for label, arm in zip(labels, (body, orelse), strict=True):
+            self.lines, self.block = [], label
+            held = self._held(arm)
+            arms.append(_Arm(label, _values(held), self.lines, self.block))
+        self.lines, self.block = outer, before
+        kinds = _kinds(*(arm.values for arm in arms))
+        chosen = self._branch(test, arms, kinds)
+        return chosen[0] if isinstance(held, _Value) else chosen
+
+    def _branch(
+        self, test: _Value, arms: Sequence[_Arm], kinds: Sequence[str]
+    ) -> tuple[_Value, ...]:
+        """Choose between the values of two arms, converted to some types."""
+        branches = any(arm.lines for arm in arms)
+        after = self._label()
+        if branches:
+            then, other = arms
+            self.lines.append(f"br i1 {test.text}, label %{then.label}, label %{other.label}")
+        converted = []
+        for arm in arms:
+            if branches:
+                self._start(arm.label)
+                self.lines += arm.lines
+            converted.append(
+                [self._to(k, v).text for k, v in zip(kinds, arm.values, strict=True)]
+            )
+            if branches:
+                self.lines.append(f"br label %{after}")
+        if branches:
+            self._start(after)
+        return tuple(
+            self._new(
+                kind,
+                f"phi {kind} [ {one}, %{arms[0].end} ], [ {two}, %{arms[1].end} ]"
+                if branches
+                else f"select i1 {test.text}, {kind} {one}, {kind} {two}",
+            )
+            for kind, one, two in zip(kinds, *converted, strict=True)
+        )
+
+    def _call(self, called: str, arguments: Sequence[_Value]) -> _Held:
+        if called == "np.float32":
+            (value,) = arguments
+            if value.kind == _BOOL:
+                raise _LeftToNumbaError
+            return self._to(_SINGLE, value)
+        if called == "int":
+            return self._to(_INT, arguments[0])
+        if called in _FUSED:
+            kind = _FUSED[called]
+            return self._intrinsic("fma", kind, [self._to(kind, a) for a in arguments])
+        if called in _BIT_CASTS:
+            (value,) = arguments
+            taken, given = _BIT_CASTS[called]
+            text = self._to(taken, value).text
+            return self._new(given, f"bitcast {taken} {text} to {given}")
+        if called in _INSTRUCTIONS:
+            kind = _DOUBLE
+            if all(argument.kind == _SINGLE for argument in arguments):
+                kind = _SINGLE
+            return self._intrinsic(
+                _INSTRUCTIONS[called], kind, [self._to(kind, a) for a in arguments]
+            )
+        if called not in self.module.functions:
+            raise _LeftToNumbaError
+        symbol, kinds = self.module.call(called, arguments)
+        taken = ", ".join(f"{argument.kind} {argument.text}" for argument in arguments)
+        kind = _joined(kinds)
+        result = self._new(kind, f"call {kind} {symbol}({taken})")
+        if len(kinds) == 1:
+            return result
+        return tuple(
+            self._new(part, f"extractvalue {kind} {result.text}, {place}")
+            for place, part in enumerate(kinds)
+        )
+
+    def _intrinsic(self, name: str, kind: str, arguments: Sequence[_Value]) -> _Value:
+        symbol = f"@llvm.{name}.{'f64' if kind == _DOUBLE else 'f32'}"
+        self.module.declare(kind, symbol, [kind] * len(arguments))
+        taken = ", ".join(f"{kind} {argument.text}" for argument in arguments)
+        return self._new(kind, f"call {kind} {symbol}({taken})")
+
+    # Instructions
+
+    def _to(self, kind: str, value: _Value) -> _Value:
+        """Convert a number as Numba does where types differ."""
+        if value.kind == kind:
+            return value
+        if value.known is not None and kind == _DOUBLE and value.kind == _INT:
+            return _constant(float(value.known))
+        instruction = _CONVERSIONS.get((value.kind, kind))
+        if instruction is None:
+            raise _LeftToNumbaError
+        return self._new(kind, f"{instruction} {value.kind} {value.text} to {kind}")
+
+    def _new(self, kind: str, instruction: str) -> _Value:
+        self.count += 1
+        name = f"%t{self.count}"
+        self.lines.append(f"{name} = {instruction}")
+        return _Value(kind, name)
+
+    def _label(self) -> str:
+        self.count += 1
+        return f"b{self.count}"
+
+    def _start(self, label: str) -> None:
+        self.lines.append(f"{label}:")
+        self.block = label
+
+
+_CONVERSIONS: Mapping[tuple[str, str], str] = {
+    (_SINGLE, _DOUBLE): "fpext",
+    (_DOUBLE, _SINGLE): "fptrunc",
+    (_DOUBLE, _INT): "fptosi",
+    (_INT, _DOUBLE): "sitofp",
+    (_INT, _SINGLE): "sitofp",
+    (_INT32, _DOUBLE): "sitofp",
+    (_INT32, _SINGLE): "sitofp",
+    (_INT32, _INT): "sext",
+    (_INT, _INT32): "trunc",
+}
+
+
+def _common(left: str, right: str) -> str:
+    """Return the type in which Numba combines two numbers."""
+    if left not in _NUMBERS or right not in _NUMBERS:
+        raise _LeftToNumbaError
+    if left in _FLOATS or right in _FLOATS:
+        return _SINGLE if left == right == _SINGLE else _DOUBLE
+    return _INT
+
+
+def _constant(value: object) -> _Value:
+    match value:
+        case bool():
+            return _Value(_BOOL, str(value).lower())
+        case int() if abs(value) < 2**63:
+            return _Value(_INT, str(value), value)
+        case float():
+            (bits,) = struct.unpack("<Q", struct.pack("<d", value))
+            return _Value(_DOUBLE, f"0x{bits:016X}", value)
+    raise _LeftToNumbaError
+
+
+def _kinds(left: Sequence[_Value], right: Sequence[_Value]) -> list[str]:
+    """Return the types that values have after a choice between them."""
+    if len(left) != len(right):
+        raise _LeftToNumbaError
+    return [
+        one.kind if one.kind == two.kind else _common(one.kind, two.kind)
+        for one, two in zip(left, right, strict=True)
+    ]
+
+
+def _values(held: _Held) -> tuple[_Value, ...]:
+    return (held,) if isinstance(held, _Value) else held
+
+
+def _joined(kinds: Sequence[str]) -> str:
+    return kinds[0] if len(kinds) == 1 else f"{{{', '.join(kinds)}}}"
+
+
+def _function(head: str, body: _Body) -> str:
+    lines = "\n".join(line if line.endswith(":") else f"  {line}" for line in body.lines)
+    return f"{head} {{\nstart:\n{lines}\n}}"

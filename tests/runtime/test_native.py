@@ -1,0 +1,103 @@
+"""The door between Python and a kernel in LLVM IR."""
+
+from __future__ import annotations
+
+import gc
+import math
+import sys
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+from symgrad.runtime import native
+
+SUM = """
+define internal void @kernel(ptr %inputs, ptr %outputs) {{
+  %place = getelementptr {number}, ptr %inputs, i64 1
+  %x = load {number}, ptr %inputs
+  %y = load {number}, ptr %place
+  %sum = fadd {number} %x, %y
+  store {number} %sum, ptr %outputs
+  %second = getelementptr {number}, ptr %outputs, i64 1
+  store {number} %x, ptr %second
+  ret void
+}}
+"""
+
+
+def made(outputs=1, dtype="float64"):
+    kernel = SUM.format(number="float" if dtype == "float32" else "double")
+    if outputs == 1:
+        kernel = "\n".join(line for line in kernel.splitlines() if "%second" not in line)
+    return native.link(native.assemble(kernel + native.door(2, outputs, dtype)))
+
+
+def test_one_result_is_a_float_and_several_are_a_tuple():
+    assert made()(1.5, 2.0) == 3.5
+    assert type(made()(1.5, 2.0)) is float
+    assert made(2)(1.5, 2.0) == (3.5, 1.5)
+
+
+def test_all_that_python_takes_for_a_number_is_taken():
+    add = made(2)
+    for x in (-1, -1.0, True, np.float64(-1.0), np.float32(-1.0), np.int32(-1)):
+        assert add(x, x) == (2.0 * x, x)
+    assert math.isnan(add(math.nan, 1.0)[0])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_what_is_no_number_is_refused(outputs, dtype):
+    add = made(outputs, dtype)
+    for arguments in ((), (1.0,), (1.0, 2.0, 3.0), ("1", 2.0), (1.0, None), (1.0, 1j)):
+        with pytest.raises(TypeError):
+            add(*arguments)
+    with pytest.raises(OverflowError):
+        add(10**400, 1.0)
+    assert math.isclose(np.ravel(add(0.1, 0.2))[0], 0.3, rel_tol=1e-6)
+
+
+def test_float32_is_rounded_where_it_comes_in_and_between():
+    single = np.float32
+    assert made(2, "float32")(0.1, 0.2) == (single(0.1) + single(0.2), single(0.1))
+    assert made(1, "float32")(1e300, 1.0) == math.inf
+
+
+def test_the_code_lives_as_long_as_the_function():
+    functions = [made(2) for _ in range(20)]
+    kept = functions[7]
+    del functions
+    gc.collect()
+    assert kept(1.0, 2.0) == (3.0, 1.0)
+
+
+def test_calls_leave_nothing_behind():
+    add = made(2)
+    value = 1234.5
+
+    def calls():
+        for _ in range(1000):
+            add(value, 2.0)
+            with suppress(TypeError):
+                add(value, "2")
+
+    calls()
+    gc.collect()
+    before, references = sys.getallocatedblocks(), sys.getrefcount(value)
+    calls()
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 100
+    assert sys.getrefcount(value) == references
+
+
+def test_the_processor_can_be_named_as_for_numba(monkeypatch):
+    from llvmlite import binding
+
+    monkeypatch.delenv("NUMBA_CPU_NAME", raising=False)
+    monkeypatch.delenv("NUMBA_CPU_FEATURES", raising=False)
+    assert native.cpu()[0] == binding.get_host_cpu_name()
+    monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
+    monkeypatch.setenv("NUMBA_CPU_FEATURES", "")
+    assert native.cpu() == ("generic", "")
+    assert made()(1.0, 2.0) == 3.0
