@@ -67,8 +67,9 @@ _BIT_CASTS: Mapping[str, tuple[str, str]] = {
 #: Not to be inlined, since LLVM would mix what it computes with how its inputs are read, and
 #: would need more registers than there are.
 _KERNEL = "define internal void @kernel(ptr noalias %inputs, ptr noalias %outputs) noinline"
-#: How many inputs and how many outputs a kernel may have.
-_MOST = 10_000
+#: How many inputs and outputs a kernel may have together. The door keeps them on the stack,
+#: where some systems want to be asked for more than a page.
+_MOST = 500
 _CONSTANTS = {"math.inf": math.inf, "math.nan": math.nan, "math.pi": math.pi}
 
 
@@ -140,8 +141,7 @@ class _Module:
         for place, parameter in enumerate(kernel.args.args):
             body.held[parameter.arg] = body.read(kind, "%inputs", _Value(_INT, str(place)))
         outputs = body.run(kernel.body, lambda values: body.write(values, kind))
-        # The door keeps them on the stack, and has nothing to return for none.
-        if not 0 < len(outputs) <= _MOST or len(kernel.args.args) > _MOST:
+        if not outputs or len(kernel.args.args) + len(outputs) > _MOST:
             raise _LeftToNumbaError
         self.text.append(_function(_KERNEL, body))
         return "\n".join([*self.declared.values(), *self.text])
@@ -253,6 +253,8 @@ class _Body:
             self._assign(part, value)
 
     def _if(self, test: _Value, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt]) -> bool:
+        if test.known is not None:
+            return self._ends(body if test.known else orelse)
         before = self.held
         then, other, after = self._label(), self._label(), self._label()
         self.lines.append(f"br i1 {test.text}, label %{then}, label %{other}")
@@ -367,7 +369,10 @@ class _Body:
 
     def _unary(self, operator: ast.unaryop, operand: ast.expr) -> _Value:
         if isinstance(operator, ast.Not):
-            return self._new(_BOOL, f"xor i1 {self.condition(operand).text}, true")
+            test = self.condition(operand)
+            if test.known is not None:
+                return _constant(not test.known)
+            return self._new(_BOOL, f"xor i1 {test.text}, true")
         value = self.number(operand)
         if not isinstance(operator, ast.USub) or value.kind == _BOOL:
             raise _LeftToNumbaError
@@ -425,6 +430,8 @@ class _Body:
 
     def _choice(self, test: _Value, body: ast.expr, orelse: ast.expr) -> _Held:
         """Choose between values, and branch where they take instructions to compute."""
+        if test.known is not None:
+            return self._held(body if test.known else orelse)
         outer, before = self.lines, self.block
         labels = (self._label(), self._label())
         arms = []
@@ -474,6 +481,9 @@ class _Body:
             if value.kind == _BOOL:
                 raise _LeftToNumbaError
             return self._to(_SINGLE, value)
+        if called == "has_avx512":
+            # Its instructions are for vectors: one number is computed as everywhere else.
+            return _constant(False)
         if called == "int":
             return self._to(_INT, arguments[0])
         if called in _FUSED:
@@ -563,7 +573,7 @@ def _common(left: str, right: str) -> str:
 def _constant(value: object) -> _Value:
     match value:
         case bool():
-            return _Value(_BOOL, str(value).lower())
+            return _Value(_BOOL, str(value).lower(), value)
         case int() if abs(value) < 2**63:
             return _Value(_INT, str(value), value)
         case float():
