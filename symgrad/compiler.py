@@ -6,7 +6,8 @@ other.
     Program ──lower──▶ Graph ──transform──▶ Graph ──print──▶ source ──load──▶ Kernel
                                               └──assemble──▶ tape ──bind──▶ Kernel
 
-A small Graph becomes machine code of its own. A large one would take too long to compile and
+A small Graph becomes machine code of its own: for arrays by way of Numba, for numbers straight
+from LLVM IR, which is there sooner. A large one would take too long to compile and
 becomes a tape, the program of a register machine that was compiled before; both compute the
 same bits. The first calls with numbers of a small Graph do not wait for a compiler: Python runs
 the printed text itself, again with the same bits, until that has taken as long as compiling.
@@ -75,8 +76,8 @@ COMPILED_WHEN_HOT = 2000
 #: How many operations of numbers are tried in Python before a kernel is compiled; the two
 #: take a similar time.
 TRIED = 150_000
-#: About how long compiling an operation takes.
-_SECONDS_EACH = 0.005
+#: About how long compiling an operation takes, on arrays and on numbers.
+_SECONDS_EACH = (0.005, 0.001)
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,7 +401,8 @@ def _interpreter(
     later = None
     if not wanted and work <= COMPILED_WHEN_HOT:
         later = Compiled(
-            lambda: _compiled(program, graph, name, variant)[1], _SECONDS_EACH * work
+            lambda: _compiled(program, graph, name, variant)[1],
+            _SECONDS_EACH[not any(variant.axes)] * work,
         )
     return Interpreter(tape, dtype, machines, len(graph.inputs), later)
 

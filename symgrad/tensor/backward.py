@@ -162,7 +162,8 @@ class _Sweep:
         targets = []
         for operand, name in zip(operands, callee.function.inputs, strict=True):
             if type(operand) is Node:
-                evaluate(operand)
+                if operand.value is None:
+                    evaluate(operand)
                 if operand.needs:
                     wrt.append(name)
                     targets.append(operand)

@@ -73,9 +73,12 @@ class Callee:
         self._routines: dict[tuple[tuple[str, ...], bool], Routine] = {}
         self._shapes: dict[tuple[Shape, ...], list[tuple[int, ...]]] = {}
 
-    def shapes(self, operands: tuple[Operand, ...]) -> list[tuple[int, ...]]:
-        """Return the shapes of the results, or say which arguments do not broadcast."""
-        key = tuple([o.shape if type(o) is Node else () for o in operands])
+    def shapes(self, key: tuple[Shape, ...]) -> list[tuple[int, ...]]:
+        """Return the shapes of the results for those of the arguments.
+
+        Raises:
+            ShapeError: they do not broadcast.
+        """
         found = self._shapes.get(key)
         if found is None:
             found = _shapes(self.function, key)
@@ -125,12 +128,12 @@ def _shapes(function: Function, shapes: Sequence[Shape]) -> list[tuple[int, ...]
 def record_call(function: Function, operands: tuple[Operand, ...]) -> Any:
     """Return the node of a call, or a tuple of nodes as the Function returns a tuple."""
     callee = _callee(function)
-    for operand in operands:
-        if type(operand) is Node and operand.shape is None:
-            return _inline(callee, operands)
+    given = tuple([o.shape if type(o) is Node else () for o in operands])
+    if None in given:
+        return _inline(callee, operands)
     if not callee.lazy:
         return _call_now(callee, operands)
-    shapes = callee.shapes(operands)
+    shapes = callee.shapes(given)
     dtype = promote(operands)
     needs = needs_gradient(operands)
     if callee.single:
