@@ -229,7 +229,9 @@ result = number[::1]
 def forward(n, x, h1, c1, w1, h2, c2, w2, a, b, model_out):
     wide_vectors()
     no_overlap()
-    kept = np.empty((2, 256))
+    memory = np.empty(2*264 + 8)
+    skipped = -(memory.ctypes.data >> 3) & 7
+    kept = memory[skipped:skipped + 2*264].reshape((2, 264))
     for start in range(0, n, 256):
         size = min(256, n - start)
         for k in range(size):
@@ -268,7 +270,9 @@ def jacobian(
 ):
     wide_vectors()
     no_overlap()
-    kept = np.empty((4, 256))
+    memory = np.empty(4*264 + 8)
+    skipped = -(memory.ctypes.data >> 3) & 7
+    kept = memory[skipped:skipped + 4*264].reshape((4, 264))
     for start in range(0, n, 256):
         size = min(256, n - start)
         for k in range(size):

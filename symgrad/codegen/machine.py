@@ -11,6 +11,7 @@ instruction is a vectorised loop and the price of reading it is shared by many p
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from functools import cache
 from typing import Literal
@@ -18,6 +19,7 @@ from typing import Literal
 from .. import vmath
 from ..graph.node import NEUTRAL, Builder, Graph, Output
 from ..language.functions import FUNCTIONS, REDUCTIONS
+from .memory import print_rows
 from .python import BLOCK, HALVES, Function, print_function
 
 __all__ = ["BLOCK", "FIELDS", "OPCODES", "is_basic", "print_fold", "print_machine"]
@@ -96,7 +98,7 @@ _BLOCKS = """\
     error_model="numpy", nogil=True, cache=True,
 )
 def run(tape, numbers, size, block, inputs, outputs, lanes, first):
-    registers = np.empty((size, block), np.{dtype})
+{registers}
     points = inputs.shape[1]
     for start in range(0, points, block):
         n = min(block, points - start)
@@ -193,8 +195,17 @@ def print_machine(
             for name, join in _COLLECT.items()
         ]
     parts += [f"\n{_DECORATOR}\n{source}" for source in sources]
-    dispatch = _dispatch_blocks(printed) if blocks else _dispatch_point(printed)
-    parts.append("\n" + (_BLOCKS if blocks else _POINT).format(dtype=dtype, dispatch=dispatch))
+    if blocks:
+        registers = print_rows(
+            "registers", "size", "block", dtype, memory="memory", skipped="skipped"
+        )
+        body = _BLOCKS.format(
+            registers=textwrap.indent("\n".join(registers), "    "),
+            dispatch=_dispatch_blocks(printed),
+        )
+    else:
+        body = _POINT.format(dtype=dtype, dispatch=_dispatch_point(printed))
+    parts.append(f"\n{body}")
     return "\n".join(parts)
 
 

@@ -19,6 +19,7 @@ from ..graph.algebra import exact
 from ..graph.node import BOOLEAN, NEUTRAL, Graph, Node
 from ..language.functions import FUNCTIONS
 from ..language.program import Number
+from .memory import print_rows
 from .names import Names
 from .schedule import Nest, Section, Strip, cut, rows, schedule
 
@@ -53,7 +54,7 @@ _LINE = 92
 UNROLLED = 4
 #: How many points are summed before their sum goes to the total, and how many lanes there are.
 BLOCK = 256
-#: Rows of lanes at distances of a power of two would compete for places in the cache.
+#: Rows at distances of a power of two would compete for places in the cache.
 _APART = BLOCK + 8
 #: How many lanes are added to as many others in turn, until one is left.
 HALVES = tuple(1 << k for k in reversed(range(BLOCK.bit_length() - 1)))
@@ -396,9 +397,7 @@ class _Printer:
         place = rows(strips)
         if place:
             count = 1 + max(place.values())
-            kind = "" if self.dtype == "float64" else ", np.float32"
-            self.kept = self.names.fresh("kept")
-            self._line(f"{self.kept} = np.empty(({count}, {BLOCK}){kind})")
+            self.kept = self._allocated("kept", count, self.dtype)
         self._lanes(nest)
         start, size = self.names.fresh("start"), self.names.fresh("size")
         self._line(f"for {start} in range(0, {extent}, {BLOCK}):")
@@ -429,6 +428,14 @@ class _Printer:
         self.indent -= 1
         self._fold(totals)
 
+    def _allocated(self, name: str, count: int, dtype: str) -> str:
+        """Print the allocation of rows for the points of a block; return their name."""
+        memory, skipped = self.names.fresh("memory"), self.names.fresh("skipped")
+        array = self.names.fresh(name)
+        for line in print_rows(array, count, _APART, dtype, memory=memory, skipped=skipped):
+            self._line(line)
+        return array
+
     def _in_lanes(self, nest: Nest, node: Node) -> bool:
         return self.lanes and len(nest.axes) == 1 and str(node.payload) in _JOIN
 
@@ -438,12 +445,10 @@ class _Printer:
         if not wanted:
             return
         wanted.sort(key=lambda node: list(_JOIN).index(str(node.payload)))
-        array = self.names.fresh("lanes")
-        self._line(f"{array} = np.zeros(({len(wanted)}, {_APART}))")
+        array = self._allocated("lanes", len(wanted), "float64")
         for row, node in enumerate(wanted):
             self.collected[node] = array, row
-            if node.payload != "sum":
-                self._line(f"{array}[{row}] = {_neutral(node)}")
+            self._line(f"{array}[{row}] = {_neutral(node)}")
 
     def _fold(self, totals: Mapping[Node, Text]) -> None:
         """Print how the lanes are combined in the end."""
