@@ -21,6 +21,8 @@ __all__ = ["LEAST", "empty"]
 LEAST = 1 << 18
 #: How many bytes wait for reuse at most, and the largest result that is kept.
 _CAPACITY = 1 << 26
+#: The bytes of the widest vectors.
+_ALIGNED = 64
 
 
 class _Pool:
@@ -83,6 +85,13 @@ class _Lease:
         pool.give(self.block)
 
 
+def _block(nbytes: int) -> np.ndarray:
+    """Return new memory that begins where the widest vectors, and lines of the cache, do."""
+    memory = np.empty(nbytes + _ALIGNED, np.uint8)
+    skipped = -memory.ctypes.data % _ALIGNED
+    return memory[skipped : skipped + nbytes]
+
+
 def empty(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Return an uninitialised array.
 
@@ -97,5 +106,5 @@ def empty(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         return np.empty(shape, dtype)
     block = _pool.take(nbytes)
     if block is None:
-        block = np.empty(nbytes, np.uint8)
+        block = _block(nbytes)
     return np.asarray(_Lease(block)).view(dtype).reshape(shape)

@@ -59,6 +59,11 @@ def test_what_waits_is_bounded(own_pool):
     )
 
 
+def test_pooled_memory_begins_where_vectors_should():
+    kept = [empty(40_001 + k, np.dtype(float)) for k in range(8)]
+    assert {array.ctypes.data % 64 for array in kept} == {0}
+
+
 def test_arrays_are_ordinary():
     array = buffers.empty(SIZE, DOUBLE)
     assert type(array) is np.ndarray
