@@ -60,7 +60,7 @@ def test_what_waits_is_bounded(own_pool):
 
 
 def test_pooled_memory_begins_where_vectors_should():
-    kept = [empty(40_001 + k, np.dtype(float)) for k in range(8)]
+    kept = [buffers.empty(40_001 + k, np.dtype(float)) for k in range(8)]
     assert {array.ctypes.data % 64 for array in kept} == {0}
 
 
