@@ -316,7 +316,7 @@ def _main(system: str, family: str, size: str) -> None:
         "build": time.perf_counter() - start,
         "results": [float(x) for x in results],
     }
-    warm_up(call)
+    warm_up(call, seconds=1.5)
     calls, start = 0, time.perf_counter()
     while (spent := time.perf_counter() - start) < _REPEATS:
         call()
