@@ -13,7 +13,7 @@ from functools import cache
 from ..graph.algebra import exact
 from ..graph.lower import Template, template
 from ..graph.node import STILL, Builder, Node, ancestors
-from .guarded import ROOTS, Guarded, combine, root_guard, scale, select
+from .guarded import ROOTS, TELLING, Guarded, combine, root_guard, scale, select
 from .points import total, weight
 from .rules import Style, partial
 
@@ -81,7 +81,7 @@ def adjoints(
     for node in reversed(order):
         if node not in active:
             continue
-        value, terms = sums.pop(node, None), guarded.pop(node, None)
+        value, terms = sums.pop(node, None), guarded.pop(node, None) if guarded else None
         b.origin = node.origin
         if terms is not None:
             term = combine(b, terms if value is None else [((), value), *terms])
@@ -89,12 +89,35 @@ def adjoints(
             term = (), value
         else:
             continue
-        adjoint = term[1]
+        op, operands, adjoint = node.op, node.operands, term[1]
         if node in wanted:
             found[node] = adjoint = select(b, term)
-        if bars is not None and node.op in ("step", "input") and adjoint.index >= fresh:
+        if bars is not None and op in ("step", "input") and adjoint.index >= fresh:
             bars.setdefault(adjoint, node)
         if node in barrier:
+            continue
+        if not (terms or node.axes or op in _APART or adjoint.op == "number"):
+            # What `pull_back` does, for most nodes of large graphs, without its detours.
+            for position, local in locals_of(op, len(operands), style):
+                operand = operands[position]
+                if operand not in active:
+                    continue
+                product = adjoint
+                if local is not None:
+                    factor = local(b, operands)
+                    if factor.op in TELLING:
+                        scaled = scale(b, term, factor)
+                        if scaled is not None:
+                            contribute(operand, scaled, node.origin)
+                            b.origin = node.origin
+                        continue
+                    product = b.apply("mul", adjoint, factor)
+                known = sums.get(operand)
+                if known is not None:
+                    b.origin = operand.origin if operand.origin >= 0 else node.origin
+                    product = b.apply("add", known, product)
+                    b.origin = node.origin
+                sums[operand] = product
             continue
         for operand, contribution in pull_back(b, node, term, active, style):
             surplus = node.axes & ~operand.axes
