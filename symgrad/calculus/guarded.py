@@ -16,11 +16,11 @@ from functools import reduce
 from ..graph.algebra import exact
 from ..graph.node import Builder, Node
 
-__all__ = ["ROOTS", "TELLING", "Guarded", "combine", "root_guard", "scale", "select"]
+__all__ = ["ROOTS", "Guarded", "combine", "root_guard", "scale", "select"]
 
 _LOGIC = frozenset({"and", "or", "not"})
 #: Partials by which a derivative is not just multiplied.
-TELLING = frozenset({"number", "where", "neg", "div"})
+_TELLING = frozenset({"number", "where", "neg", "div"})
 #: A longer guard is folded, so that the work on a chain of branches is linear.
 _LONGEST = 4
 
@@ -92,7 +92,7 @@ def scale(b: Builder, term: Guarded, partial: Node) -> Guarded | None:
     """
     guard, value = term
     op = partial.op
-    if op not in TELLING and value.op != "number":
+    if op not in _TELLING and value.op != "number":
         return guard, b.apply("mul", value, partial)
     if op == "number":
         literal = exact(partial)

@@ -13,7 +13,7 @@ from functools import cache
 from ..graph.algebra import exact
 from ..graph.lower import Template, template
 from ..graph.node import STILL, Builder, Node, ancestors
-from .guarded import ROOTS, TELLING, Guarded, combine, root_guard, scale, select
+from .guarded import ROOTS, Guarded, combine, root_guard, scale, select
 from .points import total, weight
 from .rules import Style, partial
 
@@ -61,20 +61,24 @@ def adjoints(
     sums: dict[Node, Node] = {}
     guarded: dict[Node, list[Guarded]] = {}
 
-    def contribute(operand: Node, contribution: Guarded, origin: int) -> None:
+    def contribute(operand: Node, contribution: Guarded) -> None:
         guard, value = contribution
         if guard:
             guarded.setdefault(operand, []).append(contribution)
-        else:
-            known = sums.get(operand)
-            if known is not None:
-                b.origin = operand.origin if operand.origin >= 0 else origin
-                value = b.apply("add", known, value)
-            sums[operand] = value
+            return
+        known = sums.get(operand)
+        if known is not None:
+            here = b.origin
+            if operand.origin >= 0:
+                b.origin = operand.origin
+            value = b.apply("add", known, value)
+            b.origin = here
+        sums[operand] = value
 
     origin, fresh = b.origin, len(b)
     for output, seed in seeds:
-        contribute(output, ((), seed), output.origin)
+        b.origin = output.origin
+        contribute(output, ((), seed))
     wanted = set(targets)
     barrier = set(stop)
     found: dict[Node, Node] = {}
@@ -89,42 +93,18 @@ def adjoints(
             term = (), value
         else:
             continue
-        op, operands, adjoint = node.op, node.operands, term[1]
+        adjoint = term[1]
         if node in wanted:
             found[node] = adjoint = select(b, term)
-        if bars is not None and op in ("step", "input") and adjoint.index >= fresh:
+        if bars is not None and node.op in ("step", "input") and adjoint.index >= fresh:
             bars.setdefault(adjoint, node)
         if node in barrier:
-            continue
-        if not (terms or node.axes or op in _APART or adjoint.op == "number"):
-            # What `pull_back` does, for most nodes of large graphs, without its detours.
-            for position, local in locals_of(op, len(operands), style):
-                operand = operands[position]
-                if operand not in active:
-                    continue
-                product = adjoint
-                if local is not None:
-                    factor = local(b, operands)
-                    if factor.op in TELLING:
-                        scaled = scale(b, term, factor)
-                        if scaled is not None:
-                            contribute(operand, scaled, node.origin)
-                            b.origin = node.origin
-                        continue
-                    product = b.apply("mul", adjoint, factor)
-                known = sums.get(operand)
-                if known is not None:
-                    b.origin = operand.origin if operand.origin >= 0 else node.origin
-                    product = b.apply("add", known, product)
-                    b.origin = node.origin
-                sums[operand] = product
             continue
         for operand, contribution in pull_back(b, node, term, active, style):
             surplus = node.axes & ~operand.axes
             if surplus and not pointwise:
-                b.origin = node.origin
                 contribution = _over(b, contribution, surplus, style)
-            contribute(operand, contribution, node.origin)
+            contribute(operand, contribution)
     b.origin = origin
     zero = b.number(0)
     return [found.get(target, zero) for target in targets]
