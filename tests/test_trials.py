@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from functools import partial
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from test_corpora import COMPILED, STARTS
 
 import symgrad as sg
 from symgrad import compiler
-from symgrad.runtime import cache
 
 FORMULA = "f(x, y) = y*log(x) + sin(y)"
 VALUES = (
@@ -38,20 +36,6 @@ VALUES = (
 @pytest.fixture(autouse=True)
 def tried(monkeypatch):
     monkeypatch.setattr(compiler, "TRIED", 10**12)
-
-
-@pytest.fixture
-def loaded(monkeypatch):
-    """Count the kernels that are compiled or taken from the cache."""
-    found = []
-
-    def counted(load, text):
-        found.append(text)
-        return load(text)
-
-    for name in ("load", "load_native"):
-        monkeypatch.setattr(cache, name, partial(counted, getattr(cache, name)))
-    return found
 
 
 def flat(result):

@@ -2,31 +2,15 @@
 
 import gc
 import tracemalloc
-from functools import partial
 
 import numpy as np
 import pytest
 
 import symgrad as sg
 from symgrad import tensor
-from symgrad.runtime import cache
 from symgrad.tensor.evaluate import evaluate
 from symgrad.tensor.node import LIMIT
 from symgrad.tensor.record import read
-
-
-@pytest.fixture
-def loaded(monkeypatch):
-    """The kernels that were asked for."""
-    sources = []
-
-    def counted(load, source):
-        sources.append(source)
-        return load(source)
-
-    for name in ("load", "load_native"):
-        monkeypatch.setattr(cache, name, partial(counted, getattr(cache, name)))
-    return sources
 
 
 @pytest.fixture(autouse=True)
