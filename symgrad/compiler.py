@@ -76,8 +76,8 @@ COMPILED_WHEN_HOT = 2000
 #: How many operations of numbers are tried in Python before a kernel is compiled; the two
 #: take a similar time.
 TRIED = 150_000
-#: About how long compiling an operation takes, on arrays and on numbers.
-_SECONDS_EACH = (0.005, 0.001)
+#: About how long compiling an operation takes.
+_SECONDS_ON_ARRAYS, _SECONDS_ON_NUMBERS = 0.005, 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +320,7 @@ def _kernel(
     pointwise: bool = False,
     lasting: bool = True,
 ) -> Kernel:
+    """Return the Kernel of a Graph around its function."""
     place = {str(node.payload): number for number, node in enumerate(graph.inputs)}
 
     def slot(axes: int, like: Sequence[str]) -> Slot:
@@ -400,10 +401,8 @@ def _interpreter(
     )
     later = None
     if not wanted and work <= COMPILED_WHEN_HOT:
-        later = Compiled(
-            lambda: _compiled(program, graph, name, variant)[1],
-            _SECONDS_EACH[not any(variant.axes)] * work,
-        )
+        each = _SECONDS_ON_ARRAYS if any(variant.axes) else _SECONDS_ON_NUMBERS
+        later = Compiled(lambda: _compiled(program, graph, name, variant)[1], each * work)
     return Interpreter(tape, dtype, machines, len(graph.inputs), later)
 
 
