@@ -22,7 +22,8 @@ from ..graph.algebra import exact
 from ..graph.count import FREE
 from ..graph.node import BOOLEAN, Builder, Node, ancestors
 from .guarded import Guarded, combine, scale, select
-from .sweep import adjoints, dependent, pull_back
+from .pullback import dependent, pull_back
+from .sweep import adjoints
 
 __all__ = ["MODES", "Entries", "jacobian_entries"]
 

@@ -16,7 +16,7 @@ from functools import reduce
 from ..graph.algebra import exact
 from ..graph.node import Builder, Node
 
-__all__ = ["ROOTS", "Guarded", "combine", "root_guard", "scale", "select"]
+__all__ = ["ROOTS", "Guarded", "combine", "is_root", "root_guard", "scale", "select"]
 
 _LOGIC = frozenset({"and", "or", "not"})
 #: Partials by which a derivative is not just multiplied.
@@ -128,16 +128,22 @@ def _times(b: Builder, value: Node, partial: Node) -> Guarded | None:
     return (b.condition(either),), chosen
 
 
+def is_root(node: Node) -> bool:
+    """Tell whether the slope of an operation at 0 is infinite."""
+    if node.op == "pow":
+        exponent = exact(node.operands[1])
+        return exponent is not None and exponent > 0 and exponent.denominator > 1
+    return node.op in ROOTS
+
+
 def root_guard(b: Builder, node: Node) -> tuple[Node, ...]:
     """Return the guard of the slope of one of `ROOTS`, the support of what it is taken of.
 
     Where that is 0 for a whole region, as x*max(y, 0) is for negative y, so is the derivative,
     and not 0*inf. A ``max`` or ``where`` alone guards its own derivative.
     """
-    if node.op == "pow":
-        exponent = exact(node.operands[1])
-        if exponent is None or exponent <= 0 or exponent.denominator == 1:
-            return ()
+    if not is_root(node):
+        return ()
     base = _zero_with(node.operands[0])
     return _support(b, base) if base.op in ("add", "sub", "mul", "div") else ()
 

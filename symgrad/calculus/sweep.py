@@ -8,22 +8,18 @@ derivative shares with the value whatever it can.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import cache
 
 from ..graph.algebra import exact
-from ..graph.lower import Template, template
-from ..graph.node import STILL, Builder, Node, ancestors
+from ..graph.node import STILL, Builder, Node, Repeat, ancestors
 from .guarded import ROOTS, Guarded, combine, root_guard, scale, select
 from .points import total, weight
-from .rules import Style, partial
+from .pullback import COPIES, dependent, locals_of, pull_back
+from .repeats import Repeats
+from .rules import Style
 
-__all__ = ["adjoints", "closed_form", "dependent", "pull_back", "tangents"]
+__all__ = ["adjoints", "closed_form", "tangents"]
 
-_COPIES = frozenset({"step", "broadcast"})
-#: Operations whose derivative is no product with a local partial.
-_STRUCTURE = frozenset({"reduce", "where"})
-#: Operations that a reverse sweep does not treat like all others.
-_APART = _COPIES | _STRUCTURE | ROOTS | {"div"}
+_NAMED = frozenset({"step", "input"})
 
 
 def adjoints(
@@ -36,6 +32,7 @@ def adjoints(
     bars: dict[Node, Node] | None = None,
     pointwise: bool = False,
     order: Sequence[Node] | None = None,
+    repeats: Mapping[Node, Repeat] | None = None,
 ) -> list[Node]:
     """Return the adjoint of every target by the reverse sweep.
 
@@ -52,6 +49,7 @@ def adjoints(
             outputs must not contain reductions.
         bars: receives, by their adjoints, the inputs and steps.
         order: what the outputs need, if that is known already.
+        repeats: by the nodes of their steps statements that can be swept over at once.
     """
     if order is None:
         order = ancestors([output for output, _ in seeds], stop)
@@ -82,6 +80,9 @@ def adjoints(
     wanted = set(targets)
     barrier = set(stop)
     found: dict[Node, Node] = {}
+    if style != "kernel" or not {node.op for node in (*targets, *stop)} <= _NAMED:
+        repeats = None
+    repeated = Repeats(b, repeats, active, sums, guarded) if repeats else None
     for node in reversed(order):
         if node not in active:
             continue
@@ -96,9 +97,11 @@ def adjoints(
         adjoint = term[1]
         if node in wanted:
             found[node] = adjoint = select(b, term)
-        if bars is not None and node.op in ("step", "input") and adjoint.index >= fresh:
+        if bars is not None and node.op in _NAMED and adjoint.index >= fresh:
             bars.setdefault(adjoint, node)
         if node in barrier:
+            continue
+        if repeated and node.op == "step" and not term[0] and repeated.sweep(node, term[1]):
             continue
         for operand, contribution in pull_back(b, node, term, active, style):
             surplus = node.axes & ~operand.axes
@@ -108,69 +111,6 @@ def adjoints(
     b.origin = origin
     zero = b.number(0)
     return [found.get(target, zero) for target in targets]
-
-
-def dependent(
-    order: Sequence[Node], targets: Sequence[Node], stop: Collection[Node]
-) -> set[Node]:
-    """Return the targets and all nodes that vary with one of them."""
-    active = set(targets)
-    barrier = set(stop)
-    for node in order:
-        if node in active or node in barrier:
-            continue
-        for operand in node.operands:
-            if operand in active and node.op not in STILL:
-                active.add(node)
-                break
-    return active
-
-
-def pull_back(
-    b: Builder, node: Node, term: Guarded, active: set[Node], style: Style
-) -> list[tuple[Node, Guarded]]:
-    """Return what the adjoint of a node contributes to each of its operands."""
-    op, operands = node.op, node.operands
-    if op in _APART:
-        if op in _COPIES:
-            return [(operands[0], term)]
-        if op in _STRUCTURE or (op == "div" and style == "kernel"):
-            return _pull_back_structure(b, node, term, active, style)
-        if op in ROOTS and style == "kernel":
-            term = (*term[0], *root_guard(b, node)), term[1]
-    contributions = []
-    for position, local in locals_of(op, len(operands), style):
-        operand = operands[position]
-        if operand in active:
-            contribution = term if local is None else scale(b, term, local(b, operands))
-            if contribution is not None:
-                contributions.append((operand, contribution))
-    return contributions
-
-
-def _pull_back_structure(
-    b: Builder, node: Node, term: Guarded, active: set[Node], style: Style
-) -> list[tuple[Node, Guarded]]:
-    """Return the contributions of what has no product with a local partial."""
-    op, operands = node.op, node.operands
-    if op == "reduce":
-        contribution = scale(b, term, weight(b, node, style))
-        return [] if contribution is None else [(operands[0], contribution)]
-    guard, value = term
-    if op == "where":
-        condition, yes, no = operands
-        sides = ((yes, condition), (no, b.apply("not", condition)))
-        return [(branch, ((*guard, side), value)) for branch, side in sides if branch in active]
-    # z = x/y gives z_bar/y to x, and -z*(z_bar/y) to y.
-    above, below = operands
-    quotient = b.apply("div", value, below)
-    contributions = []
-    if above in active:
-        contributions.append((above, (guard, quotient)))
-    if below in active:
-        product = b.apply("neg", b.apply("mul", quotient, node))
-        contributions.append((below, (guard, product)))
-    return contributions
 
 
 def _over(b: Builder, term: Guarded, mask: int, style: Style) -> Guarded:
@@ -218,7 +158,7 @@ def _push_forward(
 ) -> list[Guarded]:
     """Return what the tangents of the operands contribute to that of a node."""
     op, operands = node.op, node.operands
-    if op in _COPIES:
+    if op in COPIES:
         return [found[operands[0]]] if operands[0] in found else []
     if op == "reduce":
         if operands[0] not in found:
@@ -245,17 +185,6 @@ def _push_forward(
                 guard, value = term
                 terms.append(((*outer, *guard), value))
     return terms
-
-
-@cache
-def locals_of(op: str, arity: int, style: Style) -> tuple[tuple[int, Template | None], ...]:
-    """Return the local partials that are not 0, by the operand's place; None is always 1."""
-    formulas = [partial(op, arity, position, style) for position in range(arity)]
-    return tuple(
-        (position, None if formula.text == "1" else template(formula))
-        for position, formula in enumerate(formulas)
-        if formula is not None
-    )
 
 
 def closed_form(b: Builder, output: Node, target: Node) -> Node:

@@ -319,7 +319,7 @@ def _reverse(
     b = graph.builder
     targets = _targets(graph, wrt)
     bars = dict(graph.bars)
-    found = adjoints(b, seeds, targets, bars=bars, order=graph.nodes())
+    found = adjoints(b, seeds, targets, bars=bars, order=graph.nodes(), repeats=graph.repeats)
     derivatives = tuple(
         # An adjoint that is constant has all axes of its target nevertheless.
         Output(f"{target.payload}_bar", b.broadcast(adjoint, target.axes), like)

@@ -14,6 +14,7 @@ from ..language.functions import ORDERS, REDUCTIONS, WITH_ORDERS
 from ..language.program import Folded, Instruction, Instructions, Number, Program
 from .algebra import exact
 from .node import Builder, Graph, Node, Output
+from .recipe import Recipes, unfolded
 from .reductions import COMPOSED
 
 __all__ = [
@@ -53,7 +54,8 @@ def lower(
     bound = dict(zip(program.inputs, inputs, strict=True))
     reduced = _reduced(program)
     spread, origin = _shapes(program, axes) if reduced else ([], [])
-    nodes = _translate(builder, program, bound, spread, users=True)
+    recipes = Recipes(builder, program.instructions)
+    nodes = _translate(builder, program, bound, spread, recipes)
     steps = tuple(nodes[position] for position in program.steps.values())
     outputs = tuple(
         Output(
@@ -67,7 +69,8 @@ def lower(
         )
         for name, at in program.outputs
     )
-    return Graph(builder, inputs, outputs, steps, program, len(builder))
+    repeats = recipes.repeats
+    return Graph(builder, inputs, outputs, steps, program, len(builder), repeats=repeats)
 
 
 def varying(program: Program, arrays: Sequence[str] | None = None) -> tuple[int, ...]:
@@ -177,14 +180,14 @@ def _translate(
     program: Program,
     bound: Mapping[str, Node],
     spread: Sequence[int] = (),
-    *,
-    users: bool = False,
+    recipes: Recipes | None = None,
 ) -> list[Node]:
     """Return the node of every instruction.
 
-    If the Program is the user's, new nodes remember the instruction that they are made for,
-    and orders are checked.
+    If the Program is the user's, with recipes for its statements, new nodes remember the
+    instruction that they are made for, and orders are checked.
     """
+    users = recipes is not None
     nodes: list[Node] = []
     apply = builder.apply
     for part in _legible(program.instructions):
@@ -192,7 +195,10 @@ def _translate(
         if users:
             builder.origin = position
         if isinstance(part, Folded):
-            nodes += _unfolded(builder, part, nodes, users)
+            if recipes is None:
+                nodes += unfolded(builder, part, nodes, users=False)
+            else:
+                nodes += recipes.nodes(part, nodes)
             continue
         op, sources, payload, _ = part
         operands = [nodes[source] for source in sources]
@@ -243,31 +249,6 @@ def _legible(code: Instructions) -> Iterator[Instruction | Folded]:
         else:
             yield part
             position += 1
-
-
-def _unfolded(
-    builder: Builder, statement: Folded, nodes: Sequence[Node], users: bool
-) -> list[Node]:
-    """Return the nodes of the instructions of a folded statement."""
-    shape, operands, literals, name, *_ = statement
-    apply, origin, free = builder.apply, len(nodes), len(operands)
-    values = [nodes[operand] for operand in operands]
-    for op, sources, literal, *_ in shape.steps:
-        if users:
-            builder.origin = origin
-            origin += 1
-        if literal < 0 and len(sources) == 2:
-            left, right = sources
-            values.append(apply(op, values[left], values[right]))
-        elif literal < 0:
-            values.append(apply(op, *[values[source] for source in sources]))
-        else:
-            number, decimal = literals[literal]
-            values.append(builder.number(number, decimal=decimal))
-    if users:
-        builder.origin = origin
-    values.append(builder.step(name, values[shape.value]))
-    return values[free:]
 
 
 def check_orders(program: Program) -> None:

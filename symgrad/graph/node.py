@@ -36,14 +36,28 @@ from fractions import Fraction
 from itertools import compress
 from operator import attrgetter
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ArgumentError, choices
 from ..language.functions import FUNCTIONS
 from ..language.program import Number, Program
 from . import algebra
 
-__all__ = ["BOOLEAN", "NEUTRAL", "STILL", "Builder", "Graph", "Node", "Output", "ancestors"]
+if TYPE_CHECKING:
+    from .recipe import Recipe
+
+__all__ = [
+    "BOOLEAN",
+    "NEUTRAL",
+    "STILL",
+    "Builder",
+    "Graph",
+    "Node",
+    "Output",
+    "Repeat",
+    "ancestors",
+    "traits",
+]
 
 NodePayload = Number | str | int | bool | None
 
@@ -77,6 +91,14 @@ def _rows() -> Iterator[tuple[str, tuple[bool, Set[str]]]]:
 
 
 _ROWS = dict(_rows())
+
+
+def traits(op: str) -> tuple[bool, Set[str]]:
+    """Return whether an operation commutes and which operands need a closer look.
+
+    Of others, unless two operands are the same, no identity makes anything.
+    """
+    return _ROWS[op]
 
 
 class Node:
@@ -143,6 +165,10 @@ class Builder:
 
     def __len__(self) -> int:
         return len(self.nodes)
+
+    def interned(self, op: str) -> dict[tuple[object, ...], Node]:
+        """Return the nodes of an operation by what tells them apart."""
+        return self._interned[op]
 
     def _intern(
         self,
@@ -342,6 +368,20 @@ class Output(NamedTuple):
     like: tuple[str, ...] = ()
 
 
+class Repeat(NamedTuple):
+    """A statement whose nodes were all made for it, by a recipe.
+
+    They are the last ones up to that of its step.
+
+    Attributes:
+        recipe: the recipe, see `symgrad.graph.recipe`.
+        operands: the different values that its names stand for.
+    """
+
+    recipe: Recipe
+    operands: Sequence[Node]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Graph:
     """Inputs, named outputs and the nodes between them.
@@ -356,6 +396,7 @@ class Graph:
             were made later belong to derivatives.
         alike: for the inputs that a transformation added, the inputs whose shape they have.
         bars: by their adjoints the inputs and steps that generated code names them after.
+        repeats: by the nodes of their steps the statements that were made by recipes.
     """
 
     builder: Builder
@@ -366,6 +407,7 @@ class Graph:
     primal: int = 0
     alike: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     bars: Mapping[Node, Node] = field(default_factory=dict, repr=False)
+    repeats: Mapping[Node, Repeat] = field(default_factory=dict, repr=False)
     _order: list[Node] = field(default_factory=list, init=False, repr=False)
     _census: Counter[str] = field(default_factory=Counter, init=False, repr=False)
 

@@ -7,7 +7,7 @@ import pytest
 from oracle import check, seeded
 
 import symgrad as sg
-from symgrad.calculus import rules, sweep
+from symgrad.calculus import pullback, rules, sweep
 from symgrad.graph.count import operations, tree_size
 from symgrad.graph.lower import lower
 from symgrad.language.functions import FUNCTIONS
@@ -280,7 +280,7 @@ def test_a_wrong_rule_is_caught(text, op, partials, monkeypatch) -> None:
             return parse(partials[position], inputs=rules.operand_names(arity))
         return right(name, arity, position, style)
 
-    monkeypatch.setattr(sweep, "partial", wrong)
-    monkeypatch.setattr(sweep, "locals_of", sweep.locals_of.__wrapped__)
+    monkeypatch.setattr(pullback, "partial", wrong)
+    monkeypatch.setattr(pullback, "locals_of", pullback.locals_of.__wrapped__)
     with pytest.raises(AssertionError, match="reverse by"):
         check(f, at)
