@@ -16,10 +16,11 @@ the printed text itself, again with the same bits, until that has taken as long 
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
+
+import numpy as np
 
 from . import garbage, progress, vmath
 from .calculus.transform import (
@@ -384,8 +385,8 @@ def _interpreter(
     tape = assemble(graph)
     sections = tape.sections
 
-    def machine(kind: Literal["point", "blocks"], dtype: str, codes: list[array[int]]) -> Any:
-        opcodes = {opcode for code in codes for opcode in code[::FIELDS]}
+    def machine(kind: Literal["point", "blocks"], dtype: str, codes: list[np.ndarray]) -> Any:
+        opcodes = {opcode for code in codes for opcode in np.unique(code[::FIELDS]).tolist()}
         if not opcodes:
             return None
         return cache.load(print_machine(kind, dtype, complete=not is_basic(opcodes))).run

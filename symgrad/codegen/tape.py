@@ -15,13 +15,16 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ..graph.algebra import exact
+from ..graph.columns import CODES, OPERATIONS
 from ..graph.node import NEUTRAL, Graph, Node
 from ..language.program import Number
-from .machine import OPCODES
+from .machine import FIELDS, OPCODES
 from .python import LARGEST_POWER, UNROLLED
 
 __all__ = ["Section", "Tape", "assemble", "has_tape"]
@@ -33,6 +36,8 @@ _KNOWN = _NAMES | _LITERALS | {"input", "extent", "reduce", *OPCODES}
 _GIVEN = _LITERALS | {"input", "extent"}
 #: Operations of which one node takes several instructions.
 _COMPOUND = frozenset({"pow", "max", "min"})
+#: The opcodes of all operations; those that are no instruction have none.
+_OPCODES = np.array([OPCODES.get(op, 0) for op in OPERATIONS], np.uint32)
 _CONSTANTS = {"pi": math.pi, "e": math.e}
 
 
@@ -51,9 +56,9 @@ class Section:
             results are numbers, too, and follow those of the head.
     """
 
-    head: array[int]
+    head: np.ndarray
     known: int
-    body: array[int]
+    body: np.ndarray
     body_size: int
     loads: tuple[tuple[int, int], ...]
     stores: tuple[int, ...]
@@ -175,22 +180,19 @@ class _Head:
 class _Assembler:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.nodes = graph.nodes()
+        self.columns = graph.builder.columns()
         #: Which number a node without axes is, by its index.
-        self.number = [0] * len(graph.builder)
+        self.number = np.zeros(len(graph.builder), np.int32)
         #: The values behind names and copies that vary.
         self.behind: dict[Node, Node] = {}
         self.position = {node: number for number, node in enumerate(graph.inputs)}
         #: Mask of the axes of the points.
         self.axes = 0
-        phases = [0]
-        if "reduce" in graph.census():
-            phases += [node.phase for node in self.nodes]
-        count = 1 + max(phases)
-        #: By section what its head computes, what is combined and what is written.
-        self.scalars: list[list[Node]] = [[] for _ in range(count)]
-        self.totals: list[list[Node]] = [[] for _ in range(count)]
-        self.stores: list[list[tuple[Node, int]]] = [[] for _ in range(count)]
+        #: By section the indices of what its head computes, what is combined and what is
+        #: written.
+        self.scalars: list[np.ndarray] = []
+        self.totals: list[list[Node]] = []
+        self.stores: list[list[tuple[Node, int]]] = []
 
     def tape(self) -> Tape:
         """Assemble all sections."""
@@ -211,45 +213,53 @@ class _Assembler:
             tuple(int(node.payload) for node in extents),  # type: ignore[arg-type]
             tuple(sections),
             size,
-            tuple(number[node.index] for node in outputs if not node.axes),
+            tuple(number[[node.index for node in outputs if not node.axes]].tolist()),
             self.axes,
             max((node.axes.bit_length() for node in graph.inputs), default=0),
         )
 
     def _distribute(self) -> tuple[list[Node], list[Node], list[Node]]:
         """Find what every section does; return literals, arguments and extents."""
-        behind, scalars = self.behind, self.scalars
-        given: dict[str, list[Node]] = {op: [] for op in _GIVEN}
-        for node in self.nodes:
-            op = node.op
-            if node.axes:
-                if node.axes > self.axes:
-                    self.axes = node.axes
-                if op in _NAMES:
-                    (source,) = node.operands
-                    behind[node] = behind.get(source, source)
-            elif op in _GIVEN:
-                given[op].append(node)
-            else:
-                scalars[node.phase].append(node)
-            if op == "reduce":
-                self.totals[node.operands[0].phase].append(node)
+        places = self.graph.places()
+        codes, varies = self.columns.codes[places], self.columns.axes[places] != 0
+        self.axes = int(self.columns.axes[places].max(initial=0))
+        for node in self._nodes(places[varies & np.isin(codes, _codes(_NAMES))]):
+            (source,) = node.operands
+            self.behind[node] = self.behind.get(source, source)
+        scalars = places[~varies & ~np.isin(codes, _codes(_GIVEN))]
+        reductions = self._nodes(places[codes == CODES["reduce"]])
+        phases = np.zeros(len(scalars), np.int64)
+        if reductions:
+            phases[:] = [node.phase for node in self._nodes(scalars)]
         written = [output.node for output in self.graph.outputs if output.node.axes]
+        last = max([0, *phases.tolist(), *[node.phase for node in (*reductions, *written)]])
+        self.scalars = [scalars[phases == phase] for phase in range(last + 1)]
+        self.totals = [[] for _ in range(last + 1)]
+        self.stores = [[] for _ in range(last + 1)]
+        for node in reductions:
+            self.totals[node.operands[0].phase].append(node)
         for row, node in enumerate(written):
-            self.stores[node.phase].append((behind.get(node, node), row))
+            self.stores[node.phase].append((self.behind.get(node, node), row))
+        given = {op: self._nodes(places[~varies & (codes == CODES[op])]) for op in _GIVEN}
         literals = [node for op in sorted(_LITERALS) for node in given[op]]
         return literals, given["input"], given["extent"]
 
+    def _nodes(self, places: np.ndarray) -> list[Node]:
+        """Return the nodes of some indices."""
+        nodes = self.graph.builder.nodes
+        return [nodes[place] for place in places.tolist()]
+
     def _section(self, phase: int, size: int) -> Section:
         head = self._head(self.scalars[phase], size)
+        known = size + len(head)
         totals = self.totals[phase]
         body, loads = self._body(phase)
-        for place, node in enumerate(totals, start=head.size):
+        for place, node in enumerate(totals, start=known):
             self.number[node.index] = place
         return Section(
-            head.code,
-            head.size,
-            body.code,
+            head.ravel(),
+            known,
+            np.array(body.code, np.uint32),
             body.size,
             loads,
             tuple(row for _, row in self.stores[phase]),
@@ -259,28 +269,40 @@ class _Assembler:
             ),
         )
 
-    def _head(self, nodes: Sequence[Node], size: int) -> _Head:
-        """Return the head of a section, whose first number is `size`."""
-        head = _Head(size)
-        number, opcodes, extend = self.number, OPCODES, head.code.extend
-        for node in nodes:
-            op, operands = node.op, node.operands
-            if op in _NAMES:
-                number[node.index] = number[operands[0].index]
-            elif op in _COMPOUND:
-                places = [number[operand.index] for operand in operands]
-                number[node.index] = _compound(head, node, places)
-            elif op != "reduce":
-                size = head.size
-                number[node.index] = size
-                head.size = size + 1
-                if len(operands) == 2:
-                    x, y = operands
-                    extend((opcodes[op], size, number[x.index], number[y.index], 0))
-                elif len(operands) == 1:
-                    extend((opcodes[op], size, number[operands[0].index], 0, 0))
-                else:
-                    extend((opcodes[op], size, *[number[o.index] for o in operands]))
+    def _head(self, places: np.ndarray, size: int) -> np.ndarray:
+        """Return the instructions of a section's head, whose first number is `size`.
+
+        Args:
+            places: the indices of the nodes, ascending.
+            size: how many numbers there are already.
+        """
+        number = self.number
+        # What is combined has its number from the section before.
+        places = places[self.columns.codes[places] != CODES["reduce"]]
+        codes = self.columns.codes[places]
+        counts = np.ones(len(places), np.int32)
+        counts[np.isin(codes, _codes(_NAMES))] = 0
+        compound = np.isin(codes, _codes(_COMPOUND))
+        nodes = self._nodes(places[compound])
+        counts[compound] = [_length(node) for node in nodes]
+        ends = size + np.cumsum(counts, dtype=np.int32)
+        number[places] = ends - 1
+        starts, operands = self.columns.starts, self.columns.operands
+        names = places[counts == 0]
+        number[names] = number[_behind(names, operands[starts[names]])]
+        head = np.zeros((int(counts.sum()), FIELDS), np.uint32)
+        single = (counts == 1) & ~compound
+        places, rows = places[single], ends[single] - size - 1
+        head[rows, 0] = _OPCODES[codes[single]]
+        head[rows, 1] = rows + size
+        for which in range(FIELDS - 2):
+            source = starts[places] + which
+            there = source < starts[places + 1]
+            head[rows[there], which + 2] = number[operands[source[there]]]
+        for node, end, count in zip(nodes, ends[compound], counts[compound], strict=True):
+            written = _Head(int(end - count))
+            _compound(written, node, [int(number[operand.index]) for operand in node.operands])
+            head[end - count - size : end - size] = np.reshape(written.code, (-1, FIELDS))
         return head
 
     def _body(self, phase: int) -> tuple[_Body, tuple[tuple[int, int], ...]]:
@@ -336,7 +358,37 @@ class _Assembler:
             if value in loads:
                 body.register[value] = body.write("load", 0, loads[value])
             else:
-                body.register[value] = body.write("number", 0, self.number[value.index])
+                number = int(self.number[value.index])
+                body.register[value] = body.write("number", 0, number)
+
+
+def _codes(ops: Iterable[str]) -> list[int]:
+    """Return the places of operations among all."""
+    return [CODES[op] for op in ops]
+
+
+def _behind(names: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """Return the indices of what names stand for in the end.
+
+    Args:
+        names: the indices of the names, ascending.
+        sources: the indices of their operands.
+    """
+    while len(names):
+        place = np.minimum(np.searchsorted(names, sources), len(names) - 1)
+        named = names[place] == sources
+        if not named.any():
+            break
+        # Every round doubles how many names are followed.
+        sources = np.where(named, sources[place], sources)
+    return sources
+
+
+def _length(node: Node) -> int:
+    """Return how many instructions a compound operation takes."""
+    head = _Head(0)
+    _compound(head, node, [0] * len(node.operands))
+    return head.size
 
 
 def _compound(segment: _Head | _Body, node: Node, operands: Sequence[int]) -> int:

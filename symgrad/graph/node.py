@@ -33,8 +33,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import compress
-from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -44,6 +42,9 @@ from ..language.program import Number, Program
 from . import algebra
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from .columns import Columns
     from .recipe import Recipe
 
 __all__ = [
@@ -58,6 +59,9 @@ __all__ = [
     "ancestors",
     "traits",
 ]
+
+#: From this many nodes on arrays tell faster what a Graph needs.
+_MANY = 20_000
 
 NodePayload = Number | str | int | bool | None
 
@@ -162,9 +166,21 @@ class Builder:
         self._interned: defaultdict[str, dict[tuple[object, ...], Node]] = defaultdict(dict)
         #: Position of the instruction that new nodes are made for.
         self.origin = -1
+        self._columns: Columns | None = None
 
     def __len__(self) -> int:
         return len(self.nodes)
+
+    def columns(self) -> Columns:
+        """Return all nodes as arrays."""
+        if self._columns is None:
+            # NumPy is not loaded for small formulas that are only read.
+            from .columns import Columns
+
+            self._columns = Columns()
+        if len(self._columns) < len(self.nodes):
+            self._columns.extend(self.nodes[len(self._columns) :])
+        return self._columns
 
     def interned(self, op: str) -> dict[tuple[object, ...], Node]:
         """Return the nodes of an operation by what tells them apart."""
@@ -409,27 +425,33 @@ class Graph:
     bars: Mapping[Node, Node] = field(default_factory=dict, repr=False)
     repeats: Mapping[Node, Repeat] = field(default_factory=dict, repr=False)
     _order: list[Node] = field(default_factory=list, init=False, repr=False)
-    _census: Counter[str] = field(default_factory=Counter, init=False, repr=False)
+    _places: list[np.ndarray] = field(default_factory=list, init=False, repr=False)
+    _census: dict[str, int] = field(default_factory=dict, init=False, repr=False)
+
+    def places(self) -> np.ndarray:
+        """Return the indices of all nodes that the outputs need, ascending."""
+        if not self._places:
+            roots = [output.node.index for output in self.outputs]
+            self._places.append(self.builder.columns().needed(roots))
+        return self._places[0]
 
     def nodes(self) -> list[Node]:
         """Return all nodes that the outputs need, operands first."""
         if not self._order:
-            # A Graph is most of its Builder, so that marking beats the walk of `ancestors`.
             nodes = self.builder.nodes
-            wanted = bytearray(len(nodes))
-            for output in self.outputs:
-                wanted[output.node.index] = 1
-            for node in reversed(nodes):
-                if wanted[node.index]:
-                    for operand in node.operands:
-                        wanted[operand.index] = 1
-            self._order.extend(compress(nodes, wanted))
+            if len(nodes) > _MANY:
+                self._order.extend([nodes[place] for place in self.places().tolist()])
+            else:
+                self._order.extend(ancestors(output.node for output in self.outputs))
         return list(self._order)
 
     def census(self) -> Mapping[str, int]:
         """Return how many nodes there are of every operation that occurs."""
         if not self._census:
-            self._census.update(map(attrgetter("op"), self.nodes()))
+            if len(self.builder) > _MANY:
+                self._census.update(self.builder.columns().census(self.places()))
+            else:
+                self._census.update(Counter([node.op for node in self.nodes()]))
         return self._census
 
     def rewritten(self, new: Mapping[Node, Node]) -> Graph:

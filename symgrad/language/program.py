@@ -25,6 +25,8 @@ from ..errors import Span
 __all__ = [
     "CONSTANTS",
     "LEAF",
+    "NAME",
+    "NUMBER",
     "Folded",
     "Instruction",
     "Instructions",
@@ -37,10 +39,11 @@ __all__ = [
     "Writer",
 ]
 
-#: A leaf of a statement: a name that is not called, or what begins like a number.
-LEAF = re.compile(
-    r"(?<![\w.])([A-Za-z_]\w*+(?![ \t]*\()|\.?[0-9](?:[eE][+-]?[0-9]|[\w.])*+)", re.ASCII
-)
+#: Patterns of a name that is not called and of what begins like a number.
+NAME = r"[A-Za-z_]\w*+(?![ \t]*\()"
+NUMBER = r"\.?[0-9](?:[eE][+-]?[0-9]|[\w.])*+"
+#: A leaf of a statement: one of these.
+LEAF = re.compile(rf"(?<![\w.])({NAME}|{NUMBER})", re.ASCII)
 
 #: Names that stand for numbers unless assigned or declared as inputs.
 CONSTANTS = ("pi", "e", "inf", "nan")

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
 from ..errors import FormulaError
-from .program import LEAF, Folded, Place, Program, Shape, Step
+from .program import LEAF, NAME, NUMBER, Folded, Place, Program, Shape, Step
 from .tokens import RESERVED, Limits, read_number
 
 __all__ = ["Repetition", "Shapes"]
@@ -48,7 +49,7 @@ class Repetition(NamedTuple):
     """
 
     shape: Shape
-    pieces: list[str]
+    pieces: Sequence[str]
     start: int
 
     def numbers(self) -> Iterator[tuple[str, int]]:
@@ -68,6 +69,21 @@ class Repetition(NamedTuple):
         return tuple.__new__(Folded, (shape, operands, literals, pieces[1], text, start))
 
 
+@dataclass(slots=True)
+class _Known:
+    """A shape that has been read.
+
+    Attributes:
+        shape: the shape, `_NONE` if lines like these are no statement of their own.
+        pattern: matches such lines, its groups are their pieces.
+        then: the shape of the line that followed the last time.
+    """
+
+    shape: Shape
+    pattern: re.Pattern[str]
+    then: _Known | None = None
+
+
 class Shapes:
     """The shapes of the statements of one text.
 
@@ -81,30 +97,48 @@ class Shapes:
         """Start without any; `read` is the parser."""
         self._read = read
         self._limits = limits
-        self._known: dict[tuple[object, ...], Shape | None] = {}
+        self._known: dict[tuple[object, ...], _Known | None] = {}
+        #: The shape of the line before; the line that comes after it had a shape, too.
+        self._last = _Known(_NONE, re.compile(r"(?!)"))
 
     def find(self, line: str, start: int) -> Repetition | None:
         """Return the statement of a line, None if its shape has not been read.
 
         What no value can be called is left to the parser.
         """
-        if len(line) > _LONGEST or not line.isascii():
+        known = self._last.then or self._last
+        match = known.pattern.fullmatch(line)
+        if match is not None:
+            pieces: Sequence[str] = match.groups()
+        elif len(line) > _LONGEST or not line.isascii():
             return None
-        pieces = LEAF.split(line)
-        # Digits and the point stand before all letters.
-        key = (*pieces[::2], *[leaf < "A" for leaf in pieces[1::2]])
-        known = self._known
-        if key not in known:
-            known[key] = None
+        else:
+            pieces = LEAF.split(line)
+            recalled = self._recall(pieces)
+            if recalled is None:
+                return None
+            known = self._last.then = recalled
+        self._last = known
+        if pieces[1] in RESERVED or len(pieces[1]) > self._limits.name:
             return None
-        shape = known[key]
-        if shape is None:
-            shape = known[key] = self._shape(pieces)
-        if shape.value < 0 or pieces[1] in RESERVED or len(pieces[1]) > self._limits.name:
-            return None
-        return tuple.__new__(Repetition, (shape, pieces, start))
+        return tuple.__new__(Repetition, (known.shape, pieces, start))
 
-    def _shape(self, pieces: list[str]) -> Shape:
+    def _recall(self, pieces: Sequence[str]) -> _Known | None:
+        """Return the shape of a line if it has been read and is one of a statement."""
+        numbers = [leaf < "A" for leaf in pieces[1::2]]  # digits and the point are
+        key = (*pieces[::2], *numbers)
+        if key not in self._known:
+            self._known[key] = None
+            return None
+        known = self._known[key]
+        if known is None:
+            groups = [re.escape(piece) for piece in pieces]
+            groups[1::2] = [NUMBER if number else NAME for number in numbers]
+            pattern = re.compile(f"({')('.join(groups)})", re.ASCII)
+            known = self._known[key] = _Known(self._shape(pieces), pattern)
+        return known if known.shape.value >= 0 else None
+
+    def _shape(self, pieces: Sequence[str]) -> Shape:
         """Read a statement with placeholders; return `_NONE` if it is not of this kind."""
         leaves = range(1, len(pieces), 2)
         numbers = tuple(k for k in leaves if pieces[k] < "A")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,9 +35,9 @@ Value = Any  # a number or an array
 class Section(Protocol):
     """What the runtime needs to know of a section of a tape."""
 
-    head: array[int]
+    head: np.ndarray
     known: int
-    body: array[int]
+    body: np.ndarray
     body_size: int
     loads: tuple[tuple[int, int], ...]
     stores: tuple[int, ...]
@@ -231,11 +230,11 @@ class _Prepared:
         self, section: Section, dtype: np.dtype, machines: Machines, wide: bool
     ) -> None:
         fields = machines.fields
-        self.head = np.asarray(section.head, np.uint32).reshape(-1, fields)
+        self.head = section.head.reshape(-1, fields)
         self.known = section.known
         self.point = (machines.wide if wide else machines.point) if len(self.head) else None
         self.dtype = np.dtype(np.float64) if wide else dtype
-        self.body = np.asarray(section.body, np.uint32).reshape(-1, fields)
+        self.body = section.body.reshape(-1, fields)
         self.body_size = section.body_size
         self.blocks = machines.blocks if len(self.body) else None
         self.loads, self.stores = section.loads, section.stores
