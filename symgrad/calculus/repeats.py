@@ -86,14 +86,15 @@ class Repeats:
         #: By their recipes, and which operands are active if not all are.
         self._known: dict[object, _Sweep] = {}
 
-    def sweep(self, step: Node, adjoint: Node) -> bool:
-        """Sweep over the statement of a step; tell whether that was possible.
+    def sweep(self, step: Node, adjoint: Node) -> int | None:
+        """Sweep over the statement of a step; return how many nodes it has below the step.
 
-        It is not if the statement is no repetition, or others use its inner nodes too.
+        It is None if that was not possible: the statement is no repetition, or others use
+        its inner nodes too.
         """
         repeat = self.repeats.get(step)
         if repeat is None:
-            return False
+            return None
         recipe, operands = repeat
         key: object = recipe
         if not self._all_active(operands):
@@ -102,7 +103,7 @@ class Repeats:
         if sweep is None:
             active = [operand in self.active for operand in operands]
             sweep = self._known[key] = self._written(recipe, active)
-        return sweep(step, adjoint, *operands)
+        return recipe.size - 1 if sweep(step, adjoint, *operands) else None
 
     def _written(self, recipe: Recipe, active: Sequence[bool]) -> _Sweep:
         """Return the function for statements whose active operands are given."""

@@ -83,7 +83,10 @@ def adjoints(
     if style != "kernel" or not {node.op for node in (*targets, *stop)} <= _NAMED:
         repeats = None
     repeated = Repeats(b, repeats, active, sums, guarded) if repeats else None
-    for node in reversed(order):
+    place = len(order)
+    while place:
+        place -= 1
+        node = order[place]
         if node not in active:
             continue
         value, terms = sums.pop(node, None), guarded.pop(node, None) if guarded else None
@@ -101,8 +104,12 @@ def adjoints(
             bars.setdefault(adjoint, node)
         if node in barrier:
             continue
-        if repeated and node.op == "step" and not term[0] and repeated.sweep(node, term[1]):
-            continue
+        if repeated and node.op == "step" and not term[0]:
+            inner = repeated.sweep(node, term[1])
+            if inner is not None:
+                if order[place - inner].index == node.index - inner:
+                    place -= inner
+                continue
         for operand, contribution in pull_back(b, node, term, active, style):
             surplus = node.axes & ~operand.axes
             if surplus and not pointwise:

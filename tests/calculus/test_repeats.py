@@ -115,9 +115,10 @@ def swept(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     answers: list[bool] = []
     sweep = repeats.Repeats.sweep
 
-    def noted(self: repeats.Repeats, step: Node, adjoint: Node) -> bool:
-        answers.append(sweep(self, step, adjoint))
-        return answers[-1]
+    def noted(self: repeats.Repeats, step: Node, adjoint: Node) -> int | None:
+        inner = sweep(self, step, adjoint)
+        answers.append(inner is not None)
+        return inner
 
     monkeypatch.setattr(repeats.Repeats, "sweep", noted)
     return answers
