@@ -42,6 +42,7 @@ SHAPES = (
     "atan2({t}, {u})*pi",
     "sin(1)*{t}",
     "clip({t}, -1, 1)",
+    "({t}*{a} + {u})/{a}",
 )
 
 
@@ -149,6 +150,20 @@ def test_graphs_of_random_statements_are_the_same_without_recipes(
         plain = _gradient(text, axes)
         patch.setattr(recipe, "_OFTEN", 2)
         assert _facts(_gradient(text, axes)) == _facts(plain)
+
+
+@pytest.mark.parametrize("root", ["sqrt(m{k}*x)", "(m{k}*x)**0.5", "cbrt(c*m{k})"])
+def test_guards_of_roots_look_behind_other_statements(
+    root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["t0 = x"]
+    for k in range(30):
+        lines += [f"m{k} = max(t{k}, 0)", f"t{k + 1} = {root.format(k=k)}"]
+    text = "\n".join(lines)
+    monkeypatch.setattr(recipe, "_OFTEN", 10**9)
+    plain = _gradient(text, {})
+    monkeypatch.setattr(recipe, "_OFTEN", 2)
+    assert _facts(_gradient(text, {})) == _facts(plain)
 
 
 @pytest.mark.parametrize("shape", SHAPES[:4])
