@@ -156,9 +156,10 @@ def test_graphs_of_random_statements_are_the_same_without_recipes(
 def test_guards_of_roots_look_behind_other_statements(
     root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = ["t0 = x"]
+    lines = ["s0 = x"]
     for k in range(30):
-        lines += [f"m{k} = max(t{k}, 0)", f"t{k + 1} = {root.format(k=k)}"]
+        lines += [f"m{k} = max(x - {k}*c, 0)", f"r{k} = {root.format(k=k)}"]
+        lines.append(f"s{k + 1} = s{k} + r{k}")
     text = "\n".join(lines)
     monkeypatch.setattr(recipe, "_OFTEN", 10**9)
     plain = _gradient(text, {})
