@@ -4,11 +4,11 @@ A tape has a section for every reduction that waits for another one, as compiled
 What has no axes is computed once, at a single point, by the head of a section; what varies is
 computed by its body, block by block, which also collects what its reductions combine.
 
-Every number has a register of its own: there are no more of them than nodes, and a tape with
-millions of instructions is written as fast as it is read. A block is large, so registers of
-blocks are given out by a linear scan over the nodes in their order (Poletto and Sarkar, ACM
-TOPLAS 21 (1999) 895): a value gives its register back after its last use. No instruction writes
-a register that it reads, so that loops over blocks vectorise.
+Every number has a register of its own: there are no more of them than nodes, and a head with
+millions of instructions is written at once, from the columns of the graph. A block is large,
+so registers of blocks are given out by a linear scan over the nodes in their order (Poletto
+and Sarkar, ACM TOPLAS 21 (1999) 895): a value gives its register back after its last use. No
+instruction writes a register that it reads, so that loops over blocks vectorise.
 """
 
 from __future__ import annotations
@@ -188,8 +188,7 @@ class _Assembler:
         self.position = {node: number for number, node in enumerate(graph.inputs)}
         #: Mask of the axes of the points.
         self.axes = 0
-        #: By section the indices of what its head computes, what is combined and what is
-        #: written.
+        #: By section what its head computes (as indices), what is combined and what is written.
         self.scalars: list[np.ndarray] = []
         self.totals: list[list[Node]] = []
         self.stores: list[list[tuple[Node, int]]] = []
