@@ -63,6 +63,10 @@ __all__ = [
 #: From this many nodes on arrays tell faster what a Graph needs.
 _MANY = 20_000
 
+#: A statement whose nodes were all made for it, by a recipe: the recipe, and the different
+#: values that its names stand for. The nodes are the last ones up to that of its step.
+Repeat = tuple["Recipe", Sequence["Node"]]
+
 NodePayload = Number | str | int | bool | None
 
 #: Operations whose result is a truth value.
@@ -382,20 +386,6 @@ class Output(NamedTuple):
     name: str
     node: Node
     like: tuple[str, ...] = ()
-
-
-class Repeat(NamedTuple):
-    """A statement whose nodes were all made for it, by a recipe.
-
-    They are the last ones up to that of its step.
-
-    Attributes:
-        recipe: the recipe, see `symgrad.graph.recipe`.
-        operands: the different values that its names stand for.
-    """
-
-    recipe: Recipe
-    operands: Sequence[Node]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

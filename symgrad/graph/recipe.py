@@ -71,10 +71,10 @@ class Recipe:
     size: int = 0
 
     @classmethod
-    def of(cls, statement: Folded, operands: Sequence[Node]) -> Recipe:
-        """Return the recipe of a statement on its operands."""
-        different = list(dict.fromkeys(operands))
-        places = tuple([different.index(operand) for operand in operands])
+    def of(cls, statement: Folded) -> Recipe:
+        """Return the recipe of a statement."""
+        different = _different(statement.operands)
+        places = tuple([different.index(operand) for operand in statement.operands])
         recipe = cls(statement._replace(operands=places))
         _, inner, _ = recipe.made(Builder())
         return replace(recipe, size=len(inner))
@@ -91,16 +91,25 @@ class Recipe:
         values = unfolded(b, self.statement, stands)
         return stands, [n for n in b.nodes[count:] if n.op not in LITERALS], values
 
-    def bind(self, builder: Builder) -> _Make:
+    def bind(self, builder: Builder, repeats: dict[Node, Repeat]) -> _Make:
         """Return the function that makes the nodes of such statements in a Builder.
 
-        It takes the position of the first instruction, the name that is bound and the different
-        operands; it returns the nodes of the instructions, or None if its operands do not all
-        have the same axes.
+        It takes the nodes of all instructions so far, the different ones among them that are
+        operands, and the name that is bound. It returns the nodes of the instructions, or None
+        if its operands do not all have the same axes. Statements all of whose nodes are new
+        become `repeats`.
         """
         script = Script(builder)
+        script.space |= {"repeats": repeats, "recipe": self}
         stands, inner, values = self.made(Builder())
         names = [script.stand(node) for node in stands]
+        places = [f"place{k}" for k in range(len(stands))]
+        script.write(
+            "origin, before = len(values), len(nodes)", f"{', '.join(places)}, = places"
+        )
+        script.write(
+            *[f"{n} = values[{place}]" for n, place in zip(names, places, strict=True)]
+        )
         script.write("axes, phase = x0.axes, x0.phase")
         for name in names[1:]:
             with script.block(f"if {name}.axes != axes or {name}.phase != phase:"):
@@ -110,8 +119,15 @@ class Recipe:
             script.make(node, f"origin + {node.origin - first}")
         step = values[-1]
         script.step(step, f"origin + {step.origin - first}")
+        with script.block(f"if len(nodes) == before + {self.size}:"):
+            script.write(f"repeats[{script.value(step)}] = recipe, ({', '.join(names)},)")
         script.write(f"return [{', '.join(map(script.value, values))}]")
-        return script.function("origin", "name", *names)
+        return script.function("values", "places", "name")
+
+
+def _different(places: Sequence[int]) -> Sequence[int]:
+    """Return places without those that have been there before."""
+    return places if len(set(places)) == len(places) else list(dict.fromkeys(places))
 
 
 class Recipes:
@@ -122,7 +138,7 @@ class Recipes:
         self.builder = builder
         counts = Counter([id(part.shape) for part in code.parts if isinstance(part, Folded)])
         #: By shape, and by numbers and which of the operands are equal, what makes statements.
-        self._known: dict[int, dict[tuple[object, ...], tuple[Recipe, _Make]]]
+        self._known: dict[int, dict[tuple[object, ...], _Make]]
         self._known = {shape: {} for shape, count in counts.items() if count >= _OFTEN}
         #: Statements all of whose nodes are their own, by the nodes of their steps.
         self.repeats: dict[Node, Repeat] = {}
@@ -133,26 +149,17 @@ class Recipes:
         known = self._known.get(id(shape))
         if known is None or not places:
             return unfolded(self.builder, statement, nodes)
-        operands = [nodes[place] for place in places]
-        different = operands
         key: tuple[object, ...] = literals
-        if len(set(places)) < len(places):
-            different = list(dict.fromkeys(operands))
-            key = *literals, *[different.index(operand) for operand in operands]
-        found = known.get(key)
-        if found is None:
+        different = _different(places)
+        if different is not places:
+            key = *literals, *[different.index(place) for place in places]
+        make = known.get(key)
+        if make is None:
             if len(known) >= _MOST:
                 return unfolded(self.builder, statement, nodes)
-            recipe = Recipe.of(statement, operands)
-            found = known[key] = recipe, recipe.bind(self.builder)
-        recipe, make = found
-        before = len(self.builder)
-        made = make(len(nodes), name, *different)
-        if made is None:
-            return unfolded(self.builder, statement, nodes)
-        if len(self.builder) - before == recipe.size:
-            self.repeats[made[-1]] = tuple.__new__(Repeat, (recipe, different))
-        return made
+            make = known[key] = Recipe.of(statement).bind(self.builder, self.repeats)
+        made = make(nodes, different, name)
+        return unfolded(self.builder, statement, nodes) if made is None else made
 
 
 class Script:
