@@ -24,6 +24,9 @@ OPERATIONS = (
 #: The place of every operation in `OPERATIONS`.
 CODES = {op: code for code, op in enumerate(OPERATIONS)}
 
+#: So many nodes are looked at without asking whether somebody has pressed Ctrl-C.
+_PIECE = 50_000
+
 _op = attrgetter("op")
 _axes = attrgetter("axes")
 _index = attrgetter("index")
@@ -52,18 +55,14 @@ class Columns:
         return len(self.codes)
 
     def extend(self, nodes: Sequence[Node]) -> None:
-        """Append nodes."""
-        count = len(nodes)
-        operands = list(map(_operands, nodes))
-        codes = np.fromiter(map(CODES.__getitem__, map(_op, nodes)), np.uint16, count)
-        axes = np.fromiter(map(_axes, nodes), np.uint64, count)
-        ends = np.cumsum(np.fromiter(map(len, operands), np.int32, count), dtype=np.int32)
-        total = int(ends[-1]) if count else 0
-        places = np.fromiter(map(_index, chain.from_iterable(operands)), np.int32, total)
-        self.codes = np.concatenate((self.codes, codes))
-        self.axes = np.concatenate((self.axes, axes))
-        self.starts = np.concatenate((self.starts, ends + self.starts[-1]))
-        self.operands = np.concatenate((self.operands, places))
+        """Append nodes, one or more."""
+        pieces = [_columns(nodes[k : k + _PIECE]) for k in range(0, len(nodes), _PIECE)]
+        codes, axes, counts, operands = zip(*pieces, strict=True)
+        ends = self.starts[-1] + np.cumsum(np.concatenate(counts), dtype=np.int32)
+        self.codes = np.concatenate((self.codes, *codes))
+        self.axes = np.concatenate((self.axes, *axes))
+        self.starts = np.concatenate((self.starts, ends))
+        self.operands = np.concatenate((self.operands, *operands))
 
     def census(self, places: np.ndarray) -> dict[str, int]:
         """Return how many of some nodes there are of every operation that occurs."""
@@ -85,3 +84,14 @@ class Columns:
                 if not uses[operand]:
                     unused.append(operand)
         return np.nonzero(uses)[0].astype(np.int32)
+
+
+def _columns(nodes: Sequence[Node]) -> tuple[np.ndarray, ...]:
+    """Return the operations, axes, numbers of operands and operands of nodes."""
+    operands = list(map(_operands, nodes))
+    return (
+        np.fromiter(map(CODES.__getitem__, map(_op, nodes)), np.uint16),
+        np.fromiter(map(_axes, nodes), np.uint64),
+        np.fromiter(map(len, operands), np.int32),
+        np.fromiter(map(_index, chain.from_iterable(operands)), np.int32),
+    )
