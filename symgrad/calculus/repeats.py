@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from ..graph.node import Builder, Node, Repeat, traits
-from ..graph.recipe import LITERALS, Recipe, Script
+from ..graph.node import LITERALS, Builder, Node, Repeat, traits
+from ..graph.recipe import Recipe, Script
 from .guarded import Guarded, is_root
 from .pullback import dependent, pull_back
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..graph.algebra import exact
 from ..graph.columns import CODES, OPERATIONS
-from ..graph.node import NEUTRAL, Graph, Node
+from ..graph.node import LITERALS, NEUTRAL, Graph, Node
 from ..language.program import Number
 from .machine import FIELDS, OPCODES
 from .python import LARGEST_POWER, UNROLLED
@@ -30,10 +30,9 @@ from .python import LARGEST_POWER, UNROLLED
 __all__ = ["Section", "Tape", "assemble", "has_tape"]
 
 _NAMES = frozenset({"step", "broadcast", "shift"})
-_LITERALS = frozenset({"number", "constant", "truth"})
-_KNOWN = _NAMES | _LITERALS | {"input", "extent", "reduce", *OPCODES}
+_KNOWN = _NAMES | LITERALS | {"input", "extent", "reduce", *OPCODES}
 #: What the numbers of a tape start with.
-_GIVEN = _LITERALS | {"input", "extent"}
+_GIVEN = LITERALS | {"input", "extent"}
 #: Operations of which one node takes several instructions.
 _COMPOUND = frozenset({"pow", "max", "min"})
 #: The opcodes of all operations; those that are no instruction have none.
@@ -240,7 +239,7 @@ class _Assembler:
         for row, node in enumerate(written):
             self.stores[node.phase].append((self.behind.get(node, node), row))
         given = {op: self._nodes(places[~varies & (codes == CODES[op])]) for op in _GIVEN}
-        literals = [node for op in sorted(_LITERALS) for node in given[op]]
+        literals = [node for op in sorted(LITERALS) for node in given[op]]
         return literals, given["input"], given["extent"]
 
     def _nodes(self, places: np.ndarray) -> list[Node]:

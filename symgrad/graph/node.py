@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BOOLEAN",
+    "LITERALS",
     "NEUTRAL",
     "STILL",
     "Builder",
@@ -71,6 +72,9 @@ NodePayload = Number | str | int | bool | None
 
 #: Operations whose result is a truth value.
 BOOLEAN = frozenset({row.name for row in FUNCTIONS.values() if row.boolean} | {"truth"})
+
+#: Operations that are known before anything is computed.
+LITERALS = frozenset({"number", "constant", "truth"})
 
 #: Operations that have no derivative by their operands.
 STILL = BOOLEAN | {"shift"}

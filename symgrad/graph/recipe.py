@@ -17,16 +17,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..language.program import Folded, Instructions, Number
-from .node import Builder, Node, Repeat, traits
+from .node import LITERALS, Builder, Node, Repeat, traits
 
-__all__ = ["LITERALS", "Recipe", "Recipes", "Script", "unfolded"]
+__all__ = ["Recipe", "Recipes", "Script", "unfolded"]
 
 #: A shape that occurs less often is not worth a function, which takes a millisecond to write.
 _OFTEN = 100
 #: How many functions a shape is given; statements often differ in numbers, too.
 _MOST = 8
-#: Operations that stand for themselves.
-LITERALS = frozenset({"number", "constant", "truth"})
 #: Makes the nodes of a statement, see `Recipe.bind`.
 _Make = Callable[..., "list[Node] | None"]
 #: The axes of stand-ins: what has none depends on numbers alone.
