@@ -21,7 +21,7 @@ from ..language.functions import FUNCTIONS
 from ..language.program import Number
 from .memory import print_rows
 from .names import Names
-from .schedule import Nest, Section, Strip, cut, rows, schedule
+from .schedule import HEAVY, Nest, Section, Strip, cut, rows, schedule
 
 __all__ = [
     "BLOCK",
@@ -66,6 +66,9 @@ _COMBINE: Mapping[str, str] = {
     "min": "smaller",
 }
 _JOIN: Mapping[str, str] = {"sum": "+=", "prod": "*="}
+#: How many vectors at a time a loop takes that has elementary functions inside, and a long one
+#: that has none, from so many values on. LLVM sees to short ones and to sums by itself.
+_FUNCTIONS_INTERLEAVED, _OTHERS_INTERLEAVED, _LONG = 4, 2, 20
 #: Operations that print as their operand.
 _SILENT = frozenset({"broadcast", "shift"})
 #: How many calls of a function of two operands that takes more are written in one line.
@@ -346,6 +349,9 @@ class _Printer:
             self.known.update({node: outer[node] for node in totals if node in outer})
             points = f"range({self.extents[nest.axes[0]]})"
             self._loop(nest, 0, points, forced, {}, outputs)
+            self.indent = indent
+            if len(nest.axes) == 1:
+                self._interleave(nest.bodies[0], nest.totals[0])
         self.indent = indent
         self.commented = (-1, True)
         self.known = outer
@@ -417,9 +423,10 @@ class _Printer:
             known, ordered, taken = dict(self.known), dict(self.ordered), self.names.mark()
             loop = partial(self._strip, strip, nest.axes[0], start, size, place, outputs)
             if self._calls_near_functions(strip):
-                self._nearly(loop, {t: parts[t] for t in strip.totals if t in parts})
+                self._nearly(strip, loop, {t: parts[t] for t in strip.totals if t in parts})
             else:
                 loop()
+                self._interleave(strip.body, strip.totals)
             self.known, self.ordered = known, ordered
             self.names.release(taken)
         for node, part in parts.items():
@@ -467,7 +474,19 @@ class _Printer:
             self._line(f"{totals[node].code} = {array}[{row}, 0]")
         self.collected = {}
 
-    def _nearly(self, loop: Callable[[], None], parts: Mapping[Node, str]) -> None:
+    def _interleave(self, body: list[Node], totals: list[Node]) -> None:
+        """Print how many vectors at a time the loop before is to take."""
+        if any(self._cost(node) >= HEAVY for node in body):
+            count = _FUNCTIONS_INTERLEAVED
+        elif len(body) >= _LONG and not totals:
+            count = _OTHERS_INTERLEAVED
+        else:
+            return
+        self._line(f"{self._primitive('interleaved')}({count})")
+
+    def _nearly(
+        self, strip: Strip, loop: Callable[[], None], parts: Mapping[Node, str]
+    ) -> None:
         """Print a loop with the near forms of functions, and with the complete ones.
 
         Functions that have a form without branches for arguments that are not huge are
@@ -478,6 +497,7 @@ class _Printer:
         self.far = self.names.fresh("far")
         self._line(f"{self.far} = False")
         loop()
+        self._interleave(strip.body, strip.totals)
         self._line(f"if {self.far}:")
         self.far = ""
         self.known, self.ordered = known, ordered

@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 
 from ..graph.node import BOOLEAN, Graph, Node, ancestors
 
-__all__ = ["Nest", "Schedule", "Section", "Strip", "cut", "rows", "schedule"]
+__all__ = ["HEAVY", "Nest", "Schedule", "Section", "Strip", "cut", "rows", "schedule"]
 
 #: A function of so many operations is worth a place of its own in the strips of a loop.
-_HEAVY = 8
+HEAVY = 8
 #: How many operations of such functions a strip holds before the next one starts.
 _STRIP = 90
 #: So many strips at most: Numba looks for variables through all loops, one inside the other.
@@ -183,7 +183,7 @@ def cut(nest: Nest, cost: Callable[[Node], int], apart: bool = False) -> list[St
     """
     inside = nest.bodies[0]
     late = {t for t in nest.totals[0] if apart and t.payload in ("sum", "prod")}
-    place = _places(inside, {node: c for node in inside if (c := cost(node)) >= _HEAVY})
+    place = _places(inside, {node: c for node in inside if (c := cost(node)) >= HEAVY})
     reach: dict[Node, int] = {}
     for node in inside:
         before = max((reach.get(operand, 0) for operand in node.operands), default=0)

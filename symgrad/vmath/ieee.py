@@ -171,6 +171,10 @@ def no_overlap() -> None:
     """Do nothing: the promise is for compilers."""
 
 
+def interleaved(count: int) -> None:
+    """Ask that so many vectors be taken at a time in the loop before; not here."""
+
+
 def wide_vectors() -> None:
     """Do nothing: the wish is for compilers."""
 

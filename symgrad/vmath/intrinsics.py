@@ -4,9 +4,10 @@
 to and from a 64-bit integer. With them elementary functions can be written without branches,
 so that LLVM vectorises the loops that call them. Chains of `plus`, `times`, `larger`, `smaller`
 of two numbers may be taken in any order; `no_overlap()` is a promise about the arrays of a
-kernel, `wide_vectors()` a wish for its loops. `exponent`, `significand`, `scaled` and
-`log_edges` are single instructions where `has_avx512()`, and may be called there alone.
-Plain Python runs the namesakes in `symgrad.vmath.ieee`.
+kernel, `wide_vectors()` a wish for its loops, `interleaved(count)` one for the loop before it.
+`exponent`, `significand`, `scaled` and `log_edges` are single instructions where
+`has_avx512()`, and may be called there alone. Plain Python runs the namesakes in
+`symgrad.vmath.ieee`.
 """
 
 from __future__ import annotations
@@ -108,6 +109,51 @@ def wide_vectors(context):
         return target.get_dummy_value()
 
     return numba.void(), generate
+'''
+
+_INTERLEAVED = '''\
+@numba.extending.intrinsic(prefer_literal=True)
+def interleaved(context, count):
+    """Ask that so many vectors be taken at a time in the loop that has ended last.
+
+    A processor looks only some hundred operations ahead. Where these are one chain, each of
+    them waits for the one before; the chains of several vectors run side by side.
+    """
+
+    def jumps_back(blocks):
+        # Depth first; a jump to a block on the way to its own is the end of a loop.
+        def targets(block):
+            jump = block.terminator
+            return iter([x for x in jump.operands if x in place] if jump else ())
+
+        place, seen = {block: k for k, block in enumerate(blocks)}, set()
+        for first in blocks:
+            way = {} if first in seen else {first: targets(first)}
+            while way:
+                block = next(reversed(way))
+                seen.add(block)
+                for target in way[block]:
+                    if target in way:
+                        yield place[target], block.terminator
+                    elif target not in seen:
+                        way[target] = targets(target)
+                        break
+                else:
+                    del way[block]
+
+    def generate(target, builder, signature, arguments):
+        from llvmlite import ir
+
+        # Numba makes the blocks in which loops start in the order of the text.
+        _, jump = max(jumps_back(builder.function.blocks), key=lambda found: found[0])
+        module, number = builder.module, ir.IntType(32)(count.literal_value)
+        wish = module.add_metadata(["llvm.loop.interleave.count", number])
+        loop = ir.MDValue(module, [], str(len(module.metadata)))
+        loop.operands = loop, wish  # The first operand of a loop's metadata is itself.
+        jump.set_metadata("llvm.loop", loop)
+        return target.get_dummy_value()
+
+    return numba.void(count), generate
 '''
 
 _HAS_AVX512 = '''\
@@ -246,6 +292,7 @@ INTRINSICS: Mapping[str, str] = MappingProxyType(
         "fma": _fused("fma", "float64"),
         "fmaf": _fused("fmaf", "float32"),
         "has_avx512": _HAS_AVX512,
+        "interleaved": _INTERLEAVED,
         "larger": _extremum("larger", "larger", "maximum", "float64"),
         "largerf": _extremum("largerf", "larger", "maximum", "float32"),
         "log_edges": _log_edges("log_edges", 64),
