@@ -7,7 +7,7 @@
     call(S, K, T, r, sigma) = S*erfc(-d1/sqrt(2))/2 - K*exp(-r*T)*erfc(-d2/sqrt(2))/2
 
 forward: 27 operations at each point
-gradient: 66 operations at each point
+gradient: 65 operations at each point
 
 Written by symgrad 0.1.0. Change the formula, not this file.
 """
@@ -457,7 +457,7 @@ def gradient(S, K, T, r, sigma):
     T_bar = t16*sigma*(0.5/t2) - t13*r + t15*t1
     r_bar = t17 - t13*T
     sigma_bar = t16*t2 + t17/2.0*(2.0*sigma)
-    t18 = t15/t/K
+    t18 = t15/S
     S_bar = 0.5*t7 + t18
     K_bar = t12*t8 - t18*t
     return call, S_bar, K_bar, T_bar, r_bar, sigma_bar

@@ -43,7 +43,7 @@ from .codegen.standalone import Golden, print_check
 from .codegen.tape import assemble, has_tape
 from .errors import ArgumentError, UnsupportedError
 from .graph.count import operations
-from .graph.factor import factor_sums, share_reciprocals
+from .graph.factor import cancel_quotients, factor_sums, share_reciprocals
 from .graph.lower import check_kernels, lower
 from .graph.node import Graph
 from .graph.stability import stabilize
@@ -140,7 +140,7 @@ def build_graph(
     progress.stage("simplifying", graph.builder)
     if stable and transforms:
         graph = stabilize(graph)
-    return factor_sums(share_reciprocals(graph)), packing
+    return factor_sums(share_reciprocals(cancel_quotients(graph))), packing
 
 
 def _packing(program: Program) -> Packing:

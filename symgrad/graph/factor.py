@@ -7,7 +7,8 @@ left alone, for their results would need a pass of their own.
 
 The quotient rule divides by one denominator several times, and a division takes as long as
 nine products. Two of them or more become products with the reciprocal, which costs each half
-a unit in the last place.
+a unit in the last place. The derivative of log(x/y) divides by x/y and then by y: that is to
+divide by x.
 
 What the user wrote is not touched: sums of the Program keep their terms, and its quotients
 are rounded once.
@@ -22,7 +23,7 @@ from .algebra import exact
 from .node import Builder, Graph, Node
 from .stability import rebuilt
 
-__all__ = ["factor_sums", "share_reciprocals"]
+__all__ = ["cancel_quotients", "factor_sums", "share_reciprocals"]
 
 
 #: Denominators that keep their quotients: literals, and what rules divide by step by step
@@ -76,6 +77,36 @@ def factor_sums(graph: Graph) -> Graph:
         product = products[operand]
         total = b.reduce(product.rest, operand.axes & ~node.axes)
         new[node] = _value(b, product._replace(rest=total))
+    b.origin = origin
+    return graph.rewritten(new)
+
+
+def cancel_quotients(graph: Graph) -> Graph:
+    """Return a Graph in which a derivative g/(x/y)/y is g/x.
+
+    >>> from symgrad.calculus.transform import Gradient
+    >>> from symgrad.compiler import Variant, build_graph
+    >>> from symgrad.language.parse import parse
+    >>> graph, _ = build_graph(parse("log(x/y)"), [Gradient(("x",))], Variant((0, 0)))
+    >>> [node.op for node in graph.nodes()].count("div")
+    1
+    """
+    if graph.census().get("div", 0) < 3:
+        return graph
+    b = graph.builder
+    origin = b.origin
+    new: dict[Node, Node] = {}
+    for node in graph.nodes():
+        b.origin = node.origin
+        if node.op == "div" and node.index >= graph.primal:
+            above, y = node.operands
+            if above.op == "div" and above.operands[1].op == "div":
+                g, (x, below) = above.operands[0], above.operands[1].operands
+                if below is y:
+                    new[node] = b.apply("div", new.get(g, g), new.get(x, x))
+                    continue
+        if (rewritten := rebuilt(b, node, new)) is not node:
+            new[node] = rewritten
     b.origin = origin
     return graph.rewritten(new)
 

@@ -63,6 +63,20 @@ def test_derivatives_divide_by_each_denominator_once() -> None:
     assert divisions("log(x)") == 1
 
 
+def test_the_logarithm_of_a_quotient_is_divided_by_the_numerator() -> None:
+    graph = graph_of("log(x/y)", Gradient(value=True))
+    assert [node.op for node in graph.nodes()].count("div") == 2
+    both = sg.value_and_grad(sg.compile("3*log(x/y)"))
+    value, (x_bar, y_bar) = both(x=8.0, y=2.0)
+    assert (value, x_bar, y_bar) == (3 * math.log(4.0), 3 / 8, -3 / 2)
+    # The quotient underflows, the derivative does not.
+    assert sg.grad(sg.compile("log(x/y)"), wrt="x")(x=1e-200, y=1e200) == 1e200
+    # What divides by something else, and the quotients of the user, stay.
+    assert sg.grad(sg.compile("f(x, y, z) = log(x/y)/z"), wrt="x")(6.0, 3.0, 2.0) == 1 / 12
+    user = graph_of("f(a, x, y) = a/(x/y)/y", arrays={"a": 1})
+    assert [node.op for node in user.nodes()].count("div") == 3
+
+
 def test_derivatives_do_not_divide_by_constants_at_each_point() -> None:
     graph = graph_of("x**2/sqrt(2)", Gradient(), arrays={"x": 1})
     assert "div" not in varying(graph)
