@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LEAST", "empty"]
+__all__ = ["LEAST", "empty", "until_aligned"]
 
 #: The size in bytes from which the pool cares for a result.
 LEAST = 1 << 18
@@ -90,6 +90,16 @@ def _block(nbytes: int) -> np.ndarray:
     memory = np.empty(nbytes + _ALIGNED, np.uint8)
     skipped = -memory.ctypes.data % _ALIGNED
     return memory[skipped : skipped + nbytes]
+
+
+def until_aligned(array: np.ndarray) -> int:
+    """Return how many elements come before one that begins a line of the cache.
+
+    >>> memory = empty((1 << 16,), np.dtype(float))
+    >>> until_aligned(memory), until_aligned(memory[5:])
+    (0, 3)
+    """
+    return -array.ctypes.data % _ALIGNED // array.itemsize
 
 
 def empty(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -66,18 +66,22 @@ def set_num_threads(count: int) -> None:
         _workers.count, _workers.executor = count, None
 
 
-def run_chunks(launch: Callable[[int, int], None], size: int) -> None:
-    """Call `launch(start, stop)` for consecutive chunks that cover `size` points."""
-    starts = range(0, size, CHUNK)
-    if size < _WORTH_THREADS or _workers.count == 1:
-        for start in starts:
-            launch(start, min(start + CHUNK, size))
-        return
-    share = -(-len(starts) // _workers.count)
+def run_chunks(launch: Callable[[int, int], None], size: int, first: int = 0) -> None:
+    """Call `launch(start, stop)` for consecutive chunks that cover `size` points.
 
-    def work(first: int) -> None:
-        for start in starts[first : first + share]:
-            launch(start, min(start + CHUNK, size))
+    The first chunk has `first` points, if that is not 0.
+    """
+    starts = [*([0] if first else []), *range(first, size, CHUNK)]
+    chunks = list(zip(starts, [*starts[1:], size], strict=False))
+    if size < _WORTH_THREADS or _workers.count == 1:
+        for chunk in chunks:
+            launch(*chunk)
+        return
+    share = -(-len(chunks) // _workers.count)
+
+    def work(begin: int) -> None:
+        for chunk in chunks[begin : begin + share]:
+            launch(*chunk)
 
     # Consuming the iterator waits for all chunks and raises what a thread raised.
-    list(_workers.started().map(work, range(0, len(starts), share)))
+    list(_workers.started().map(work, range(0, len(chunks), share)))

@@ -8,6 +8,7 @@ import pytest
 
 import symgrad as sg
 from symgrad.errors import ArgumentError
+from symgrad.runtime.kernel import Kernel, Slot
 from symgrad.runtime.threads import CHUNK, run_chunks
 
 
@@ -20,15 +21,42 @@ def restored():
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 @pytest.mark.parametrize("size", [0, 1, CHUNK, CHUNK + 1, 9 * CHUNK - 5, 20 * CHUNK])
-def test_every_point_is_covered_once(count, size):
+@pytest.mark.parametrize("first", [0, 1, 7])
+def test_every_point_is_covered_once(count, size, first):
     sg.set_num_threads(count)
     covered = np.zeros(size, int)
+    starts = []
 
     def launch(start, stop):
+        starts.append(start)
         covered[start:stop] += 1
 
-    run_chunks(launch, size)
+    run_chunks(launch, size, min(first, size))
     assert (covered == 1).all()
+    assert all(start % CHUNK == first for start in starts if start)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shift", [0, 1, 5, 15])
+def test_chunks_begin_where_a_line_of_the_cache_does(dtype, shift):
+    n = 8 * CHUNK + 1
+    memory, x = np.zeros(n + shift, dtype), np.linspace(0, 1, n, dtype=dtype)
+    addresses = []
+
+    def compiled(points, x, out):
+        assert len(x) == len(out) == points
+        addresses.append(out.ctypes.data)
+        out[:] = x + 1
+
+    sg.set_num_threads(1)
+    slot = Slot(1, (0,))
+    kernel = Kernel("forward", "", compiled, [slot], [slot], dtype, pointwise=True)
+    out = memory[shift:]
+    kernel.launch((n,), [x], [out])
+    np.testing.assert_array_equal(out, x + 1)
+    assert addresses[0] == out.ctypes.data
+    assert len(addresses) >= 9
+    assert not any(address % 64 for address in addresses[1:])
 
 
 def test_bits_do_not_depend_on_threads_chunks_or_slices():
