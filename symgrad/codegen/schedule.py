@@ -173,23 +173,26 @@ def cut(nest: Nest, cost: Callable[[Node], int], apart: bool = False) -> list[St
 
     Functions of one depth, by how many others their operands wait for, share strips, those of
     equal operands first of all, since they share work. Everything else is computed where it
-    is first needed.
+    is first needed. If the last strip has no functions, all is summed there: beside functions,
+    of several points at a time, the sums would take the registers.
 
     Args:
         nest: the nest, which has one loop.
         cost: the number of operations that the function of a node takes.
-        apart: sums and products are collected in a strip without such functions, which is
-            never done again.
+        apart: sums and products are in any case collected in a strip without functions, which
+            is never done again.
     """
     inside = nest.bodies[0]
-    late = {t for t in nest.totals[0] if apart and t.payload in ("sum", "prod")}
     place = _places(inside, {node: c for node in inside if (c := cost(node)) >= HEAVY})
+    glue = sum(node.op not in _FREE for node in inside) - len(place)
+    late = {
+        t for t in nest.totals[0] if glue >= _GLUE or (apart and t.payload in ("sum", "prod"))
+    }
     reach: dict[Node, int] = {}
     for node in inside:
         before = max((reach.get(operand, 0) for operand in node.operands), default=0)
         reach[node] = place.get(node, before)
     count = 1 + max(place.values(), default=-1)
-    glue = sum(node.op not in _FREE for node in inside) - len(place)
     if not count or late or glue >= _GLUE:
         # Waiting for the last functions, it would hold up those of the next points.
         reach.update({n: count for n in inside if reach[n] == count - 1 and n not in place})

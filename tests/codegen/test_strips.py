@@ -119,6 +119,25 @@ def test_blocks_of_any_length(points: int) -> None:
         assert np.isnan(found[0])
 
 
+def test_nothing_is_summed_beside_functions() -> None:
+    softmax = """
+    a1 = u1*x + b1
+    a2 = u2*x + b2
+    total = exp(a1) + exp(a2)
+    f(x, t, u1, b1, u2, b2) = sum(log(total) - t*a1 - (1 - t)*a2)
+    """
+    graph = graph_of(
+        softmax, Gradient(("u1", "b1", "u2", "b2"), value=True), arrays={"x": 1, "t": 1}
+    )
+    (nest,) = nests(graph)
+    exponentials, logarithm, sums = strips = cut(nest, cost)
+    check(nest, strips)
+    assert [n.op for n in exponentials.body if cost(n)] == ["exp", "exp"]
+    assert [n.op for n in logarithm.body if cost(n)] == ["log"]
+    assert not any(map(cost, sums.body))
+    assert len(sums.totals) == 5
+
+
 def test_the_number_of_strips_is_limited() -> None:
     text = "sum(" + "sin(" * 400 + "x" + ")" * 400 + ")"
     (nest,) = nests(graph_of(text, arrays={"x": 1}))
