@@ -93,19 +93,27 @@ def cancel_quotients(graph: Graph) -> Graph:
     """
     if graph.census().get("div", 0) < 3:
         return graph
+    order = graph.nodes()
+    cancelled = {
+        node
+        for node in order
+        if node.op == "div" and node.index >= graph.primal
+        if (above := node.operands[0]).op == "div"
+        if (quotient := above.operands[1]).op == "div"
+        if quotient.operands[1] is node.operands[1]
+    }
+    if not cancelled:
+        return graph
     b = graph.builder
     origin = b.origin
     new: dict[Node, Node] = {}
-    for node in graph.nodes():
+    for node in order:
         b.origin = node.origin
-        if node.op == "div" and node.index >= graph.primal:
-            above, y = node.operands
-            if above.op == "div" and above.operands[1].op == "div":
-                g, (x, below) = above.operands[0], above.operands[1].operands
-                if below is y:
-                    new[node] = b.apply("div", new.get(g, g), new.get(x, x))
-                    continue
-        if (rewritten := rebuilt(b, node, new)) is not node:
+        if node in cancelled:
+            g, quotient = node.operands[0].operands
+            x = quotient.operands[0]
+            new[node] = b.apply("div", new.get(g, g), new.get(x, x))
+        elif (rewritten := rebuilt(b, node, new)) is not node:
             new[node] = rewritten
     b.origin = origin
     return graph.rewritten(new)
