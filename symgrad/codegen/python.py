@@ -339,7 +339,6 @@ class _Printer:
                     self._line(f"{name} = {start}")
                 outer[node] = Text(name)
         taken = self.names.mark()
-        indent = self.indent
         self._narrow(nest)
         strips = cut(nest, self._cost, self.lanes) if len(nest.axes) == 1 else []
         near = any(map(self._calls_near_functions, strips))
@@ -349,10 +348,8 @@ class _Printer:
             self.known.update({node: outer[node] for node in totals if node in outer})
             points = f"range({self.extents[nest.axes[0]]})"
             self._loop(nest, 0, points, forced, {}, outputs)
-            self.indent = indent
             if len(nest.axes) == 1:
                 self._interleave(nest.bodies[0], nest.totals[0])
-        self.indent = indent
         self.commented = (-1, True)
         self.known = outer
         self.ordered = ordered

@@ -16,7 +16,7 @@ are rounded once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from .algebra import exact
@@ -102,21 +102,13 @@ def cancel_quotients(graph: Graph) -> Graph:
         if (quotient := above.operands[1]).op == "div"
         if quotient.operands[1] is node.operands[1]
     }
-    if not cancelled:
-        return graph
-    b = graph.builder
-    origin = b.origin
-    new: dict[Node, Node] = {}
-    for node in order:
-        b.origin = node.origin
-        if node in cancelled:
-            g, quotient = node.operands[0].operands
-            x = quotient.operands[0]
-            new[node] = b.apply("div", new.get(g, g), new.get(x, x))
-        elif (rewritten := rebuilt(b, node, new)) is not node:
-            new[node] = rewritten
-    b.origin = origin
-    return graph.rewritten(new)
+
+    def by_numerator(b: Builder, node: Node, new: Mapping[Node, Node]) -> Node:
+        g, quotient = node.operands[0].operands
+        x = quotient.operands[0]
+        return b.apply("div", new.get(g, g), new.get(x, x))
+
+    return _with_others(graph, order, cancelled, by_numerator)
 
 
 def share_reciprocals(graph: Graph) -> Graph:
@@ -146,16 +138,43 @@ def share_reciprocals(graph: Graph) -> Graph:
     shared = {n for n, count in divided.items() if count > 1 and n.op not in _AS_WRITTEN}
     if not shared:
         return graph
+    quotients = {
+        node
+        for node in order
+        if node.op == "div" and node.index >= graph.primal and node.operands[1] in shared
+    }
+
+    def by_reciprocal(b: Builder, node: Node, new: Mapping[Node, Node]) -> Node:
+        above, below = (new.get(operand, operand) for operand in node.operands)
+        return b.apply("mul", above, b.apply("div", b.number(1), below))
+
+    return _with_others(graph, order, quotients, by_reciprocal)
+
+
+def _with_others(
+    graph: Graph,
+    order: list[Node],
+    replaced: set[Node],
+    other: Callable[[Builder, Node, Mapping[Node, Node]], Node],
+) -> Graph:
+    """Return a Graph with other nodes in the place of some, and what uses them rebuilt.
+
+    Args:
+        graph: the Graph.
+        order: its nodes in order.
+        replaced: those to replace.
+        other: makes the node in the place of one, given what is in the place of those before.
+    """
+    if not replaced:
+        return graph
     b = graph.builder
     origin = b.origin
     new: dict[Node, Node] = {}
     for node in order:
         b.origin = node.origin
-        if node.op == "div" and node.index >= graph.primal and node.operands[1] in shared:
-            above, below = (new.get(operand, operand) for operand in node.operands)
-            new[node] = b.apply("mul", above, b.apply("div", b.number(1), below))
-        elif (rewritten := rebuilt(b, node, new)) is not node:
-            new[node] = rewritten
+        made = other(b, node, new) if node in replaced else rebuilt(b, node, new)
+        if made is not node:
+            new[node] = made
     b.origin = origin
     return graph.rewritten(new)
 

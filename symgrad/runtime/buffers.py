@@ -85,13 +85,6 @@ class _Lease:
         pool.give(self.block)
 
 
-def _block(nbytes: int) -> np.ndarray:
-    """Return new memory that begins where the widest vectors, and lines of the cache, do."""
-    memory = np.empty(nbytes + _ALIGNED, np.uint8)
-    skipped = -memory.ctypes.data % _ALIGNED
-    return memory[skipped : skipped + nbytes]
-
-
 def until_aligned(array: np.ndarray) -> int:
     """Return how many elements come before one that begins a line of the cache.
 
@@ -100,6 +93,13 @@ def until_aligned(array: np.ndarray) -> int:
     (0, 3)
     """
     return -array.ctypes.data % _ALIGNED // array.itemsize
+
+
+def _block(nbytes: int) -> np.ndarray:
+    """Return new memory that begins where the widest vectors, and lines of the cache, do."""
+    memory = np.empty(nbytes + _ALIGNED, np.uint8)
+    skipped = until_aligned(memory)
+    return memory[skipped : skipped + nbytes]
 
 
 def empty(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:

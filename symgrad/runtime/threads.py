@@ -71,17 +71,16 @@ def run_chunks(launch: Callable[[int, int], None], size: int, first: int = 0) ->
 
     The first chunk has `first` points, if that is not 0.
     """
-    starts = [*([0] if first else []), *range(first, size, CHUNK)]
-    chunks = list(zip(starts, [*starts[1:], size], strict=False))
+    starts = range(first - CHUNK if first else 0, size, CHUNK)
+
+    def work(starts: range) -> None:
+        for start in starts:
+            launch(max(start, 0), min(start + CHUNK, size))
+
     if size < _WORTH_THREADS or _workers.count == 1:
-        for chunk in chunks:
-            launch(*chunk)
+        work(starts)
         return
-    share = -(-len(chunks) // _workers.count)
-
-    def work(begin: int) -> None:
-        for chunk in chunks[begin : begin + share]:
-            launch(*chunk)
-
+    share = -(-len(starts) // _workers.count)
+    shares = [starts[begin : begin + share] for begin in range(0, len(starts), share)]
     # Consuming the iterator waits for all chunks and raises what a thread raised.
-    list(_workers.started().map(work, range(0, len(chunks), share)))
+    list(_workers.started().map(work, shares))
