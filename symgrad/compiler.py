@@ -6,11 +6,12 @@ other.
     Program ──lower──▶ Graph ──transform──▶ Graph ──print──▶ source ──load──▶ Kernel
                                               └──assemble──▶ tape ──bind──▶ Kernel
 
-A small Graph becomes machine code of its own: for arrays by way of Numba, for numbers straight
-from LLVM IR, which is there sooner. A large one would take too long to compile and
-becomes a tape, the program of a register machine that was compiled before; both compute the
-same bits. The first calls with numbers of a small Graph do not wait for a compiler: Python runs
-the printed text itself, again with the same bits, until that has taken as long as compiling.
+A small Graph becomes machine code of its own, straight from LLVM IR, or by way of Numba, which
+takes several times as long, where it calls functions of the C library or collects sums over
+some of several axes. A large one would take too long to compile and becomes a tape, the program
+of a register machine that was compiled before. All compute the same bits. The first calls with
+numbers of a small Graph do not wait for a compiler: Python runs the printed text itself, again
+with the same bits, until that has taken as long as compiling.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ from .language.program import Program
 from .runtime import cache
 from .runtime.interpreter import Compiled, Interpreter, Machines
 from .runtime.kernel import Kernel, Slot
-from .runtime.native import door
+from .runtime.native import cpu, door
 from .runtime.rolled import RolledKernel
 from .version import version
 
@@ -350,12 +351,16 @@ def _compiled(
     progress.stage("compiling", graph.builder)
     printed = _printed(graph, name, variant)
     source = print_module([printed], header(program, {name: graph}), wrapped=False)
+    native = print_llvm(source, name, cpu()[1])
+    if native is not None:
+        text = native + door(
+            [parameter.kind for parameter in printed.parameters],
+            len(printed.returned),
+            printed.dtype,
+        )
+        return source, cache.load_native(text), printed.pointwise
     if any(variant.axes):
         return source, getattr(cache.load(source), name), printed.pointwise
-    native = print_llvm(source, name)
-    if native is not None:
-        text = native + door(len(printed.parameters), len(printed.returned), printed.dtype)
-        return source, cache.load_native(text), printed.pointwise
     # What Numba takes for a kernel of numbers depends most of all on how many functions it has.
     return source, getattr(cache.load(flatten(source)), name), printed.pointwise
 

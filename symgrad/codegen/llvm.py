@@ -1,22 +1,25 @@
-"""Kernels of numbers in LLVM IR, which needs no Numba to become machine code.
+"""Kernels in LLVM IR, which needs no Numba to become machine code.
 
-Numba is slow to start, and slow to find the types of a kernel, which are plain to see where
-all inputs are numbers. So the printed module is read once more, and each of its functions is
-written down in static single assignment form, operation by operation with the meaning that
-Numba gives it: the machine code computes the same bits. What is not in the subset of Python
-below, loops among others, is left to Numba.
+Numba is slow to start, and slow to find the types of a kernel, which are plain to see. So the
+printed module is read once more, and each of its functions is written down in static single
+assignment form, operation by operation with the meaning that Numba gives it: the machine code
+computes the same bits. What is not in the subset of Python below is left to Numba.
 
 Every variable is an entry of a dictionary, branches work on copies of it, and where they meet
-again a phi chooses between the values that differ.
+again, or where a loop starts once more, a phi chooses between the values that differ. Arrays
+are the addresses of their first elements; rows that a kernel keeps for itself are on the stack.
 """
 
 from __future__ import annotations
 
 import ast
 import math
+import operator
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
+
+from .. import vmath
 
 __all__ = ["print_llvm"]
 
@@ -24,6 +27,14 @@ _DOUBLE, _SINGLE, _INT, _INT32, _BOOL = "double", "float", "i64", "i32", "i1"
 _FLOATS = (_SINGLE, _DOUBLE)
 _NUMBER_TYPES = {"numba.float32": _SINGLE, "numba.float64": _DOUBLE}
 _NUMBERS = (*_FLOATS, _INT, _INT32)
+_ADDRESS = "ptr"
+#: The space of a parameter.
+_SLOT = _INT
+#: How many bytes a kernel may keep on the stack, of which some threads have little.
+_STACK = 1 << 16
+_SUFFIXES: Mapping[str, str] = {_SINGLE: "f32", _DOUBLE: "f64", _INT: "i64"}
+_BYTES: Mapping[str, int] = {_SINGLE: 4, _DOUBLE: 8}
+_ALIGNED = 64
 
 _SIGNS: Mapping[type[ast.operator], tuple[str, str]] = {
     ast.Add: ("fadd", "add"),
@@ -64,9 +75,26 @@ _BIT_CASTS: Mapping[str, tuple[str, str]] = {
     "as_int": (_DOUBLE, _INT),
     "as_intf": (_SINGLE, _INT32),
 }
-#: Not to be inlined, since LLVM would mix what it computes with how its inputs are read, and
-#: would need more registers than there are.
-_KERNEL = "define internal void @kernel(ptr noalias %inputs, ptr noalias %outputs) noinline"
+_REORDERED: Mapping[str, tuple[str, str]] = {
+    "plus": ("fadd", _DOUBLE),
+    "plusf": ("fadd", _SINGLE),
+    "times": ("fmul", _DOUBLE),
+}
+_EXTREMA: Mapping[str, tuple[str, str]] = {
+    "larger": ("maximum", _DOUBLE),
+    "largerf": ("maximum", _SINGLE),
+    "smaller": ("minimum", _DOUBLE),
+    "smallerf": ("minimum", _SINGLE),
+}
+#: Those that are instructions of AVX-512, and what they return.
+_VECTORS: Mapping[str, str] = {
+    f"{name}{'f' if kind == _SINGLE else ''}": kind
+    for name in ("exponent", "significand", "scaled", "log_edges")
+    for kind in _FLOATS
+}
+#: What a kernel takes beside its inputs. It is not to be inlined, since LLVM would mix what it
+#: computes with how its inputs are read, and would need more registers than there are.
+_TAKEN = "ptr noalias %outputs, ptr noalias %heap"
 #: How many inputs and outputs a kernel may have together. The door keeps them on the stack,
 #: where some systems want to be asked for more than a page.
 _MOST = 500
@@ -90,26 +118,38 @@ class _Arm(NamedTuple):
     end: str
 
 
-#: What a variable holds: a number, or a tuple of them.
-_Held = _Value | tuple[_Value, ...]
+class _Array(NamedTuple):
+    """Where numbers lie: their type, the address of the first, the columns of a matrix."""
+
+    kind: str
+    text: str
+    columns: int = 0
+
+
+#: What a variable holds: a number, a tuple of them, or an array.
+_Held = _Value | tuple[_Value, ...] | _Array
 
 
 class _LeftToNumbaError(Exception):
     """The module is not in the subset."""
 
 
-def print_llvm(source: str, name: str) -> str | None:
+def print_llvm(source: str, name: str, features: str = "") -> str | None:
     """Return LLVM IR that defines ``@kernel`` as a function of a module; None without one.
 
-    ``@kernel`` takes the addresses of the inputs, which it reads, and of the outputs, which
-    it writes, all of the type called ``number`` in the module.
+    ``@kernel`` takes the address of the parameters, in 8 bytes each, which it reads, that of
+    what the function returns, which it writes, and that of as many bytes as ``@heap`` says.
+    Numbers are of the type called ``number`` in the module, extents are whole numbers, and
+    arrays are their addresses.
 
     Args:
         source: text of a module as `symgrad.codegen.module` prints it.
-        name: the function; its parameters are numbers.
+        name: the function.
+        features: what the processor has, as LLVM lists it; its vectors decide how kernels
+            with arrays compute.
     """
     try:
-        return _Module(ast.parse(source)).printed(name)
+        return _Module(ast.parse(source), features).printed(name)
     except (_LeftToNumbaError, ArithmeticError, RecursionError):
         return None
 
@@ -117,7 +157,10 @@ def print_llvm(source: str, name: str) -> str | None:
 class _Module:
     """The functions of a module, and those that are printed by now."""
 
-    def __init__(self, tree: ast.Module) -> None:
+    def __init__(self, tree: ast.Module, features: str) -> None:
+        self.wide = "+avx512f" in features.split(",")
+        #: The kernel has arrays. What branches is then for rare points, and not put into loops.
+        self.loops = False
         self.functions: dict[str, ast.FunctionDef] = {}
         self.aliases: dict[str, str] = {}
         for statement in tree.body:
@@ -130,6 +173,10 @@ class _Module:
         self.known: dict[tuple[str, tuple[str, ...]], tuple[str, tuple[str, ...]]] = {}
         self.text: list[str] = []
         self.declared: dict[str, str] = {}
+        self.metadata: list[str] = []
+        #: How many bytes the kernel needs that are not on the stack.
+        self.heap = 0
+        self.instructions: set[str] = set()
 
     def printed(self, name: str) -> str:
         """Return the text of all that a kernel needs."""
@@ -137,14 +184,47 @@ class _Module:
         kind = _NUMBER_TYPES.get(self.aliases.get("number", ""))
         if kernel is None or kind is None:
             raise _LeftToNumbaError
-        body = _Body(self)
-        for place, parameter in enumerate(kernel.args.args):
-            body.held[parameter.arg] = body.read(kind, "%inputs", _Value(_INT, str(place)))
+        kinds = _parameters(kernel, kind)
+        self.loops = loops = _ADDRESS in kinds
+        # A single number is computed as everywhere else: AVX-512 is for vectors.
+        self.wide = self.wide and loops
+        door = _Body(self)
+        read = [
+            door.read(kind, "%inputs", _constant(place), _SLOT)
+            for place, kind in enumerate(kinds)
+        ]
+        body = _Body(self) if loops else door
+        values = [_Value(k, f"%a{n}") for n, k in enumerate(kinds)] if loops else read
+        for parameter, value in zip(kernel.args.args, values, strict=True):
+            is_array = value.kind == _ADDRESS
+            body.held[parameter.arg] = _Array(kind, value.text) if is_array else value
         outputs = body.run(kernel.body, lambda values: body.write(values, kind))
-        if not outputs or len(kernel.args.args) + len(outputs) > _MOST:
+        if len(kinds) + len(outputs) > _MOST or not (outputs or loops):
             raise _LeftToNumbaError
-        self.text.append(_function(_KERNEL, body))
-        return "\n".join([*self.declared.values(), *self.text])
+        if loops:
+            self._loops(kinds, body)
+            taken = ", ".join(f"{value.kind} {value.text}" for value in read)
+            door.lines += [f"call void @loops({taken}, {_TAKEN})", "ret void"]
+        self.text.append(
+            _function(
+                f"define internal void @kernel(ptr noalias %inputs, {_TAKEN}) noinline", door
+            )
+        )
+        heap = f"@heap = internal constant i64 {self.heap}"
+        texts = [heap, *self.declared.values(), *self.text, *self.metadata]
+        return "\n".join([*texts, vmath.instructions(self.instructions)])
+
+    def _loops(self, kinds: Sequence[str], body: _Body) -> None:
+        """Print the function that has the loops of a kernel.
+
+        Arrays can be promised not to overlap as parameters of a function only.
+        """
+        alone = f"{_ADDRESS} noalias" if body.no_overlap else _ADDRESS
+        types = [alone if kind == _ADDRESS else kind for kind in kinds]
+        taken = ", ".join(f"{kind} %a{place}" for place, kind in enumerate(types))
+        wish = ' "prefer-vector-width"="512"' * body.wide_vectors
+        head = f"define internal void @loops({taken}, {_TAKEN}) noinline{wish}"
+        self.text.append(_function(head, body))
 
     def meaning(self, name: str) -> str:
         """Return the name that stands at the end of a chain of aliases."""
@@ -173,12 +253,23 @@ class _Module:
         symbol = "@" + ".".join((name, *kinds))
         wish = any("forceinline" in ast.unparse(d) for d in function.decorator_list)
         head = f"define internal {_joined(results)} {symbol}({taken})"
-        self.text.append(_function(head + " alwaysinline" * wish, body))
+        apart = self.loops and any(isinstance(part, ast.If) for part in ast.walk(function))
+        inline = "alwaysinline" if wish else "noinline" * apart
+        self.text.append(_function(f"{head} {inline}", body))
         return symbol, results
 
     def declare(self, result: str, symbol: str, kinds: Sequence[str]) -> None:
         """Declare a function of LLVM."""
         self.declared[symbol] = f"declare {result} {symbol}({', '.join(kinds)})"
+
+    def interleaved(self, count: int) -> str:
+        """Return the name of a wish for a loop: so many vectors at a time."""
+        loop = len(self.metadata)
+        self.metadata += [
+            f"!{loop} = distinct !{{!{loop}, !{loop + 1}}}",
+            f'!{loop + 1} = !{{!"llvm.loop.interleave.count", i32 {count}}}',
+        ]
+        return f"!{loop}"
 
     def table(self, values: Sequence[_Value]) -> str:
         """Return the name of a constant array of whole numbers."""
@@ -200,6 +291,12 @@ class _Body:
         self.count = 0
         self.results: tuple[str, ...] | None = None
         self.finish: Callable[[Sequence[_Value]], None] = self.give
+        #: Rows on the stack, which are taken where the function starts.
+        self.rows: list[str] = []
+        #: The line that ends the last loop.
+        self.jump = -1
+        self.stacked = 0
+        self.no_overlap = self.wide_vectors = False
 
     # Statements
 
@@ -208,7 +305,9 @@ class _Body:
     ) -> tuple[str, ...]:
         """Print statements, of which the last one returns, and return the types of results."""
         self.finish = finish
-        if not self._ends(statements) or self.results is None:
+        if not self._ends(statements):
+            self._return(())
+        if self.results is None:
             raise _LeftToNumbaError
         return self.results
 
@@ -220,32 +319,107 @@ class _Body:
         match statement:
             case ast.Expr(ast.Constant()):
                 pass
+            case ast.Expr(ast.Call(ast.Name(name), arguments, [])):
+                self._wish(self.module.meaning(name), arguments)
+            case ast.Assign([ast.Subscript(array, index)], value):
+                self._store(*self._place(array, index), self.number(value))
             case ast.Assign([target], value):
                 self._assign(target, self._held(value))
             case ast.AugAssign(ast.Name(name) as target, operator, value):
                 self.held[name] = self._binary(
                     operator, self.number(target), self.number(value)
                 )
+            case ast.AugAssign(ast.Subscript(array, index), operator, value):
+                kind, address = self._place(array, index)
+                old = self._new(kind, f"load {kind}, ptr {address}")
+                self._store(kind, address, self._binary(operator, old, self.number(value)))
             case ast.If(test, body, orelse):
                 return self._if(self.condition(test), body, orelse)
+            case ast.For(ast.Name(name), ast.Call(ast.Name("range"), limits, []), body, []):
+                self._loop(name, [self._to(_INT, self.number(n)) for n in limits], body)
+            case ast.For(ast.Name(name), ast.Tuple(parts), body, []):
+                for part in parts:
+                    self.held[name] = self.number(part)
+                    if self._ends(body):
+                        raise _LeftToNumbaError
+            case ast.Return(None):
+                return self._return(())
             case ast.Return(ast.expr() as value):
-                held = self._held(value)
-                values = _values(held)
-                kinds = tuple(value.kind for value in values)
-                if self.results not in (None, kinds):
-                    raise _LeftToNumbaError
-                self.results = kinds
-                self.finish(values)
-                return True
+                return self._return(_values(self._held(value)))
             case _:
                 raise _LeftToNumbaError
         return False
+
+    def _return(self, values: Sequence[_Value]) -> bool:
+        kinds = tuple(value.kind for value in values)
+        if self.results not in (None, kinds):
+            raise _LeftToNumbaError
+        self.results = kinds
+        self.finish(values)
+        return True
+
+    def _wish(self, name: str, arguments: Sequence[ast.expr]) -> None:
+        """Heed a promise about the arrays of a kernel, or a wish for its loops."""
+        match name, arguments:
+            case "no_overlap", []:
+                self.no_overlap = True
+            case "wide_vectors", []:
+                self.wide_vectors = True
+            case "interleaved", [ast.Constant(int(count))] if self.jump >= 0:
+                self.lines[self.jump] += f", !llvm.loop {self.module.interleaved(count)}"
+            case _:
+                raise _LeftToNumbaError
+
+    def _loop(self, name: str, limits: Sequence[_Value], body: Sequence[ast.stmt]) -> None:
+        """Print a loop over a range; a variable that it changes is a phi where it starts."""
+        start, step = _constant(0), _constant(1)
+        match limits:
+            case [stop]:
+                pass
+            case [start, stop]:
+                pass
+            case [start, stop, step] if step.known is not None and step.known >= 1:
+                pass
+            case _:
+                raise _LeftToNumbaError
+        head, inside, after = self._label(), self._label(), self._label()
+        outer, before = dict(self.held), self.block
+        self.lines.append(f"br label %{head}")
+        self._start(head)
+        changed = [n for n in _stored(body) if n != name and n in outer]
+        carried = {n: v for n in changed if isinstance(v := outer[n], _Value)}
+        if len(carried) < len(changed):
+            raise _LeftToNumbaError
+        # What the phis choose from is known at the end of the loop.
+        place = len(self.lines)
+        counter, *phis = [self._new(v.kind, "") for v in (start, *carried.values())]
+        self.held.update(zip(carried, phis, strict=True))
+        around = dict(self.held)
+        more = self._new(_BOOL, f"icmp slt i64 {counter.text}, {stop.text}").text
+        self.lines.append(f"br i1 {more}, label %{inside}, label %{after}")
+        self._start(inside)
+        self.held[name] = counter
+        if self._ends(body):
+            raise _LeftToNumbaError
+        following = self._new(_INT, f"add nsw i64 {counter.text}, {step.text}")
+        firsts, lasts = (start, *carried.values()), (following, *map(self.held.get, carried))
+        for line, (phi, first, last) in enumerate(
+            zip((counter, *phis), firsts, lasts, strict=True), place
+        ):
+            if not isinstance(last, _Value) or last.kind != phi.kind:
+                raise _LeftToNumbaError
+            choice = f"[ {first.text}, %{before} ], [ {last.text}, %{self.block} ]"
+            self.lines[line] = f"{phi.text} = phi {phi.kind} {choice}"
+        self.lines.append(f"br label %{head}")
+        self.jump = len(self.lines) - 1
+        self._start(after)
+        self.held = around
 
     def _assign(self, target: ast.expr, held: _Held) -> None:
         if isinstance(target, ast.Name):
             self.held[target.id] = held
             return
-        if not isinstance(target, ast.Tuple) or isinstance(held, _Value):
+        if not isinstance(target, ast.Tuple) or isinstance(held, _Value | _Array):
             raise _LeftToNumbaError
         if len(target.elts) != len(held):
             raise _LeftToNumbaError
@@ -300,14 +474,60 @@ class _Body:
     def write(self, values: Sequence[_Value], kind: str) -> None:
         """Write values where the kernel should leave its outputs."""
         for place, value in enumerate(values):
-            address = self._new("ptr", f"getelementptr {kind}, ptr %outputs, i64 {place}").text
-            self.lines.append(f"store {kind} {self._to(kind, value).text}, ptr {address}")
+            address = self._new(
+                _ADDRESS, f"getelementptr {kind}, ptr %outputs, i64 {place}"
+            ).text
+            self._store(kind, address, value)
         self.lines.append("ret void")
 
-    def read(self, kind: str, array: str, place: _Value) -> _Value:
-        """Return an element of an array."""
-        address = self._new("ptr", f"getelementptr {kind}, ptr {array}, i64 {place.text}")
+    def read(self, kind: str, array: str, place: _Value, slot: str = "") -> _Value:
+        """Return an element of an array, whose elements take the space of a slot."""
+        step = slot or kind
+        address = self._new(_ADDRESS, f"getelementptr {step}, ptr {array}, i64 {place.text}")
         return self._new(kind, f"load {kind}, ptr {address.text}")
+
+    # Arrays
+
+    def _store(self, kind: str, address: str, value: _Value) -> None:
+        self.lines.append(f"store {kind} {self._to(kind, value).text}, ptr {address}")
+
+    def _place(self, array: ast.expr, index: ast.expr) -> tuple[str, str]:
+        """Return the type and the address of an element."""
+        held = self._held(array)
+        if not isinstance(held, _Array):
+            raise _LeftToNumbaError
+        match index:
+            case ast.Slice():
+                raise _LeftToNumbaError
+            case ast.Tuple([row, column]) if held.columns:
+                width = _constant(held.columns)
+                first = self._binary(ast.Mult(), self.number(row), width)
+                place = self._binary(ast.Add(), first, self.number(column))
+            case _ if held.columns:
+                raise _LeftToNumbaError
+            case _:
+                place = self.number(index)
+        if place.kind != _INT:
+            raise _LeftToNumbaError
+        return held.kind, self._address(held, place)
+
+    def _address(self, array: _Array, place: _Value) -> str:
+        steps = f"{array.kind}, ptr {array.text}, i64 {place.text}"
+        return self._new(_ADDRESS, f"getelementptr inbounds {steps}").text
+
+    def _allocated(self, count: _Value, kinds: Sequence[ast.expr]) -> _Array:
+        """Return memory on the stack, or what does not fit there in memory of the caller."""
+        kind = _SINGLE if [ast.unparse(k) for k in kinds] == ["np.float32"] else _DOUBLE
+        if count.kind != _INT or count.known is None:
+            raise _LeftToNumbaError
+        name, size = f"%rows{len(self.rows)}", int(count.known) * _BYTES[kind]
+        if self.stacked + size <= _STACK:
+            self.stacked += size
+            self.rows.append(f"{name} = alloca [{count.text} x {kind}], align {_ALIGNED}")
+        else:
+            self.rows.append(f"{name} = getelementptr i8, ptr %heap, i64 {self.module.heap}")
+            self.module.heap += size
+        return _Array(kind, name)
 
     # Expressions
 
@@ -331,12 +551,34 @@ class _Body:
                 return _constant(value)
             case ast.Name(name):
                 return self._name(name)
+            case ast.Attribute(ast.Attribute(ast.Name(name), "ctypes"), "data"):
+                array = self._name(name)
+                if not isinstance(array, _Array):
+                    raise _LeftToNumbaError
+                return self._new(_INT, f"ptrtoint ptr {array.text} to i64")
             case ast.Attribute():
                 return _constant(_CONSTANTS.get(ast.unparse(node)))
             case ast.Tuple(parts):
                 return tuple(self.number(part) for part in parts)
+            case ast.Subscript(ast.Name(name) as array, ast.Slice(ast.expr() as lower)):
+                held = self._name(name)
+                if not isinstance(held, _Array):
+                    raise _LeftToNumbaError
+                return held._replace(text=self._address(held, self.number(lower)))
+            case ast.Subscript(ast.Name(name) as array, index) if isinstance(
+                self.held.get(name), _Array
+            ):
+                kind, address = self._place(array, index)
+                return self._new(kind, f"load {kind}, ptr {address}")
             case ast.Subscript(array, index):
                 return self._element(self._held(array), self.number(index))
+            case ast.Call(ast.Attribute(array, "reshape"), [ast.Tuple([_, columns])], []):
+                held, width = self._held(array), self.number(columns).known
+                if not isinstance(held, _Array) or width is None:
+                    raise _LeftToNumbaError
+                return held._replace(columns=int(width))
+            case ast.Call(ast.Attribute(ast.Name("np"), "empty"), [count, *kinds], []):
+                return self._allocated(self.number(count), kinds)
             case ast.UnaryOp(operator, operand):
                 return self._unary(operator, operand)
             case ast.BinOp(left, operator, right):
@@ -358,7 +600,7 @@ class _Body:
         return self.held[name]
 
     def _element(self, held: _Held, index: _Value) -> _Value:
-        if isinstance(held, _Value):
+        if isinstance(held, _Value | _Array):
             raise _LeftToNumbaError
         if index.known is not None and 0 <= index.known < len(held):
             return held[int(index.known)]
@@ -383,7 +625,13 @@ class _Body:
         return self._new(_INT, f"sub i64 0, {self._to(_INT, value).text}")
 
     def _binary(self, operator: ast.operator, left: _Value, right: _Value) -> _Value:
+        if left.kind == right.kind == _BOOL and isinstance(operator, ast.BitOr):
+            return self._new(_BOOL, f"or i1 {left.text}, {right.text}")
         kind = _common(left.kind, right.kind)
+        if kind == _INT and left.known is not None and right.known is not None:
+            folded = _FOLDED.get(type(operator))
+            if folded is not None:
+                return _constant(folded(int(left.known), int(right.known)))
         kind = _DOUBLE if isinstance(operator, ast.Div) and kind == _INT else kind
         if isinstance(operator, ast.Pow):
             if left.known is None or right.known is None:
@@ -482,10 +730,25 @@ class _Body:
                 raise _LeftToNumbaError
             return self._to(_SINGLE, value)
         if called == "has_avx512":
-            # Its instructions are for vectors: one number is computed as everywhere else.
-            return _constant(False)
-        if called == "int":
+            return _constant(self.module.wide)
+        if called in ("int", "np.uint64"):
             return self._to(_INT, arguments[0])
+        if called in ("float", "np.float64"):
+            return self._to(_DOUBLE, arguments[0])
+        if called == "min" and [argument.kind for argument in arguments] == [_INT, _INT]:
+            return self._intrinsic("smin", _INT, arguments)
+        if called in _REORDERED:
+            instruction, kind = _REORDERED[called]
+            one, two = (self._to(kind, argument).text for argument in arguments)
+            return self._new(kind, f"{instruction} reassoc {kind} {one}, {two}")
+        if called in _EXTREMA:
+            instruction, kind = _EXTREMA[called]
+            return self._intrinsic(instruction, kind, [self._to(kind, a) for a in arguments])
+        if called in _VECTORS:
+            self.module.instructions.add(called)
+            kind = _VECTORS[called]
+            taken = ", ".join(f"{kind} {self._to(kind, a).text}" for a in arguments)
+            return self._new(kind, f"call {kind} @{called}({taken})")
         if called in _FUSED:
             kind = _FUSED[called]
             return self._intrinsic("fma", kind, [self._to(kind, a) for a in arguments])
@@ -515,7 +778,7 @@ class _Body:
         )
 
     def _intrinsic(self, name: str, kind: str, arguments: Sequence[_Value]) -> _Value:
-        symbol = f"@llvm.{name}.{'f64' if kind == _DOUBLE else 'f32'}"
+        symbol = f"@llvm.{name}.{_SUFFIXES[kind]}"
         self.module.declare(kind, symbol, [kind] * len(arguments))
         taken = ", ".join(f"{kind} {argument.text}" for argument in arguments)
         return self._new(kind, f"call {kind} {symbol}({taken})")
@@ -561,6 +824,37 @@ _CONVERSIONS: Mapping[tuple[str, str], str] = {
 }
 
 
+#: What is done at once where both numbers are known.
+_FOLDED: Mapping[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+}
+
+
+def _stored(statements: Sequence[ast.stmt]) -> list[str]:
+    """Return the names of all variables that statements change."""
+    return list(
+        dict.fromkeys(
+            node.id
+            for statement in statements
+            for node in ast.walk(statement)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        )
+    )
+
+
+def _parameters(function: ast.FunctionDef, number: str) -> list[str]:
+    """Return the types of the parameters of a kernel, which its decorator names."""
+    for decorator in function.decorator_list:
+        match decorator:
+            case ast.Call(_, [ast.List([ast.Tuple(types)]), *_]):
+                names = [ast.unparse(each) for each in types]
+                known = {"numba.int64": _INT, "array": _ADDRESS, "result": _ADDRESS}
+                return [known.get(name, number) for name in names]
+    return [number] * len(function.args.args)
+
+
 def _common(left: str, right: str) -> str:
     """Return the type in which Numba combines two numbers."""
     if left not in _NUMBERS or right not in _NUMBERS:
@@ -593,6 +887,8 @@ def _kinds(left: Sequence[_Value], right: Sequence[_Value]) -> list[str]:
 
 
 def _values(held: _Held) -> tuple[_Value, ...]:
+    if isinstance(held, _Array):
+        raise _LeftToNumbaError
     return (held,) if isinstance(held, _Value) else held
 
 
@@ -601,5 +897,7 @@ def _joined(kinds: Sequence[str]) -> str:
 
 
 def _function(head: str, body: _Body) -> str:
-    lines = "\n".join(line if line.endswith(":") else f"  {line}" for line in body.lines)
+    lines = "\n".join(
+        line if line.endswith(":") else f"  {line}" for line in (*body.rows, *body.lines)
+    )
     return f"{head} {{\nstart:\n{lines}\n}}"

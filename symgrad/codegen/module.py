@@ -81,11 +81,9 @@ def _decorator(function: Function, options: str) -> str:
 
 
 def _type(parameter: Parameter) -> str:
-    if parameter.role == "extent":
+    if parameter.kind == "extent":
         return "numba.int64"
-    if not parameter.axes:
-        return "number"
-    return "result" if parameter.role == "output" else "array"
+    return "result" if parameter.role == "output" else parameter.kind
 
 
 def _all(groups: Iterable[Iterable[str]]) -> list[str]:

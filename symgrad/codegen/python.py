@@ -1,4 +1,4 @@
-"""The printer: a schedule becomes one readable Python function for Numba.
+"""The printer: a schedule becomes one readable Python function for LLVM or Numba.
 
 The code is flat: at most a few operations on a line, the user's names kept, and the
 statement that a group of lines serves is quoted above it.
@@ -95,6 +95,13 @@ class Parameter(NamedTuple):
     name: str
     role: str
     axes: int
+
+    @property
+    def kind(self) -> str:
+        """What is passed: an "extent", a "number" or an "array"."""
+        if self.role == "extent":
+            return "extent"
+        return "array" if self.axes else "number"
 
 
 @dataclass(slots=True)
@@ -270,12 +277,20 @@ class _Printer:
             for name, output in arrays:
                 if output is node:
                     self.arrays[node] = outputs[name]
-                    self._line(f"{outputs[name]}[:] = {_neutral(node)}")
+                    self._fill(outputs[name], "{}", size, _neutral(node))
                     break
             else:
                 self.arrays[node] = self.names.fresh("total")
                 fill = "" if node.payload == "sum" else f" + {_neutral(node)}"
                 self._line(f"{self.arrays[node]} = np.zeros({size}){fill}")
+
+    def _fill(self, array: str, index: str, count: str, value: str) -> None:
+        """Print a loop that gives elements of an array a value."""
+        taken = self.names.mark()
+        counter = self.names.fresh("k")
+        self._line(f"for {counter} in range({count}):")
+        self._line(f"    {array}[{index.format(counter)}] = {value}")
+        self.names.release(taken)
 
     def _sizes(self, mask: int) -> list[str]:
         return [name for axis, name in self.extents.items() if mask >> axis & 1]
@@ -452,7 +467,7 @@ class _Printer:
         array = self._allocated("lanes", len(wanted), "float64")
         for row, node in enumerate(wanted):
             self.collected[node] = array, row
-            self._line(f"{array}[{row}] = {_neutral(node)}")
+            self._fill(array, f"{row}, {{}}", str(BLOCK), _neutral(node))
 
     def _fold(self, totals: Mapping[Node, Text]) -> None:
         """Print how the lanes are combined in the end."""

@@ -119,7 +119,7 @@ class Kernel:
             if result.axes:
                 given = None if into is None else into[number]
                 if given is not None and _is_plain(given):
-                    array = given.reshape(-1)
+                    array = _elements(given)
                 else:
                     array = empty(_size(result.axes, layout), self.dtype)
                 written.append(array)
@@ -145,7 +145,7 @@ class Kernel:
             ):
                 return None
         # Views, so that a new shape of the caller's arrays changes nothing.
-        targets = [target.reshape(-1) for target in written]
+        targets = [_elements(target) for target in written]
         if self._is_long(layout.extents):
             return partial(self.launch, layout.extents, arguments, targets)
         return partial(self.entry, *layout.extents, *arguments, *targets)
@@ -254,6 +254,11 @@ def _entry(function: Callable[..., Any]) -> Callable[..., Any]:
 def _is_plain(array: np.ndarray) -> bool:
     """Tell whether a kernel can read or write the elements where they are."""
     return array.flags.c_contiguous and array.flags.aligned
+
+
+def _elements(array: np.ndarray) -> np.ndarray:
+    """Return a view of all elements in one dimension, of no other class than NumPy's own."""
+    return np.asarray(array).reshape(-1)
 
 
 def _shape(slot: Slot, values: Sequence[Value]) -> tuple[int, ...]:

@@ -1,15 +1,19 @@
 """Machine code from LLVM IR, and the door through which Python calls it.
 
-The door is a function of C that Python calls with its numbers and that returns its numbers;
-nothing stands between. A kernel of numbers is over soon, so it does not let go of the GIL.
+The door is a function of C that Python calls with its numbers and arrays and that returns its
+numbers; nothing stands between. A kernel of numbers is over soon, so it does not let go of the
+GIL; one with arrays does. Of an array the door takes the address of its data from the place
+where NumPy promises it, and looks at nothing else but whether it is an array at all.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 __all__ = ["assemble", "cpu", "door", "link"]
 
@@ -18,59 +22,118 @@ _SYMBOL = "symgrad_door"
 #: What the code calls. They may be out of reach for the linker of LLVM.
 _PYTHON = (
     "PyErr_BadArgument",
+    "PyErr_NoMemory",
     "PyErr_Occurred",
+    "PyEval_RestoreThread",
+    "PyEval_SaveThread",
     "PyFloat_AsDouble",
     "PyFloat_FromDouble",
+    "PyLong_AsSsize_t",
+    "PyMem_RawFree",
+    "PyMem_RawMalloc",
+    "PyTuple_GetItem",
     "PyTuple_New",
     "PyTuple_SetItem",
     "Py_DecRef",
+    "Py_IncRef",
 )
 #: Calls ``@kernel``, which is printed by `symgrad.codegen.llvm`.
 _DOOR = """
 declare void @PyErr_BadArgument()
+declare ptr @PyErr_NoMemory()
 declare ptr @PyErr_Occurred()
+declare void @PyEval_RestoreThread(ptr)
+declare ptr @PyEval_SaveThread()
 declare double @PyFloat_AsDouble(ptr)
 declare ptr @PyFloat_FromDouble(double)
+declare i64 @PyLong_AsSsize_t(ptr)
+declare void @PyMem_RawFree(ptr)
+declare ptr @PyMem_RawMalloc(i64)
+declare ptr @PyTuple_GetItem(ptr, i64)
 declare ptr @PyTuple_New(i64)
 declare i32 @PyTuple_SetItem(ptr, i64, ptr)
 declare void @Py_DecRef(ptr)
+declare void @Py_IncRef(ptr)
 
 define ptr @{symbol}(ptr %self, ptr %arguments, i64 %count) {{
 start:
-  %inputs = alloca [{inputs} x {number}]
+  %inputs = alloca [{inputs} x i64]
   %outputs = alloca [{outputs} x {number}]
+  {held}
   %enough = icmp eq i64 %count, {inputs}
-  br i1 %enough, label %unpack, label %wrong
+  br i1 %enough, label %unpack.0, label %wrong
 wrong:
   call void @PyErr_BadArgument()
   ret ptr null
-unpack:
-  %k = phi i64 [ 0, %start ], [ %k.next, %unpacked ]
-  %more = icmp slt i64 %k, {inputs}
-  br i1 %more, label %argument, label %run
-argument:
-  %argument.place = getelementptr ptr, ptr %arguments, i64 %k
-  %object = load ptr, ptr %argument.place
-  %double = call double @PyFloat_AsDouble(ptr %object)
-  %suspect = fcmp oeq double %double, -1.0
-  br i1 %suspect, label %ask, label %unpacked
-ask:
-  %error = call ptr @PyErr_Occurred()
-  %fine = icmp eq ptr %error, null
-  br i1 %fine, label %unpacked, label %fail
 fail:
   ret ptr null
-unpacked:
-  %input.place = getelementptr {number}, ptr %inputs, i64 %k
-  {narrow}
-  store {number} %input, ptr %input.place
-  %k.next = add i64 %k, 1
-  br label %unpack
-run:
-  call void @kernel(ptr %inputs, ptr %outputs)
+{unpacked}
+unpack.{inputs}:
+  {call}
   {results}
 }}
 """
+_UNPACK = """
+unpack.{k}:
+  %place.{k} = getelementptr ptr, ptr %arguments, i64 {k}
+  %object.{k} = load ptr, ptr %place.{k}
+  {converted}
+  %slot.{k} = getelementptr i64, ptr %inputs, i64 {k}
+  store {kind} %value.{k}, ptr %slot.{k}
+  br label %unpack.{next}"""
+#: Converting may have failed where the result is -1.
+_ASK = """
+  br i1 %suspect.{k}, label %ask.{k}, label %take.{k}
+ask.{k}:
+  %error.{k} = call ptr @PyErr_Occurred()
+  %fine.{k} = icmp eq ptr %error.{k}, null
+  br i1 %fine.{k}, label %take.{k}, label %fail
+take.{k}:"""
+_EXTENT = f"""\
+%value.{{k}} = call i64 @PyLong_AsSsize_t(ptr %object.{{k}})
+  %suspect.{{k}} = icmp eq i64 %value.{{k}}, -1{_ASK}"""
+_NUMBER = f"""\
+%double.{{k}} = call double @PyFloat_AsDouble(ptr %object.{{k}})
+  %suspect.{{k}} = fcmp oeq double %double.{{k}}, -1.0{_ASK}
+  %value.{{k}} = {{narrow}} double %double.{{k}} to {{number}}"""
+_HELD = "%ndarray = call ptr @PyTuple_GetItem(ptr %self, i64 0)"
+_ARRAY = """\
+%type.place.{k} = getelementptr i8, ptr %object.{k}, i64 {type}
+  %type.{k} = load ptr, ptr %type.place.{k}
+  %right.{k} = icmp eq ptr %type.{k}, %ndarray
+  br i1 %right.{k}, label %take.{k}, label %wrong
+take.{k}:
+  %data.place.{k} = getelementptr i8, ptr %object.{k}, i64 {data}
+  %value.{k} = load ptr, ptr %data.place.{k}"""
+_CALL = """\
+call void @kernel(ptr %inputs, ptr %outputs, ptr null)
+  br label %done
+done:"""
+_CALL_WITHOUT_GIL = """\
+%size = load i64, ptr @heap
+  %some = icmp ne i64 %size, 0
+  br i1 %some, label %allocate, label %compute
+allocate:
+  %memory = call ptr @PyMem_RawMalloc(i64 %size)
+  %full = icmp eq ptr %memory, null
+  br i1 %full, label %refuse, label %compute
+refuse:
+  %refusal = call ptr @PyErr_NoMemory()
+  ret ptr null
+compute:
+  %heap = phi ptr [ null, %unpack.{inputs} ], [ %memory, %allocate ]
+  %state = call ptr @PyEval_SaveThread()
+  call void @kernel(ptr %inputs, ptr %outputs, ptr %heap)
+  call void @PyEval_RestoreThread(ptr %state)
+  br i1 %some, label %free, label %done
+free:
+  call void @PyMem_RawFree(ptr %heap)
+  br label %done
+done:"""
+_NOTHING = """\
+%none = call ptr @PyTuple_GetItem(ptr %self, i64 1)
+  call void @Py_IncRef(ptr %none)
+  ret ptr %none"""
 _ONE = """\
 %only = load {number}, ptr %outputs
   {widened}
@@ -81,7 +144,7 @@ _SEVERAL = """\
   %failed = icmp eq ptr %tuple, null
   br i1 %failed, label %fail, label %pack
 pack:
-  %n = phi i64 [ 0, %run ], [ %n.next, %packed ]
+  %n = phi i64 [ 0, %done ], [ %n.next, %packed ]
   %output.place = getelementptr {number}, ptr %outputs, i64 %n
   %only = load {number}, ptr %output.place
   {widened}
@@ -95,33 +158,49 @@ packed:
   %set = call i32 @PyTuple_SetItem(ptr %tuple, i64 %n, ptr %result)
   %n.next = add i64 %n, 1
   %rest = icmp slt i64 %n.next, {outputs}
-  br i1 %rest, label %pack, label %done
-done:
+  br i1 %rest, label %pack, label %packed.all
+packed.all:
   ret ptr %tuple"""
 
 
-def door(inputs: int, outputs: int, dtype: str) -> str:
+def door(parameters: Sequence[str], outputs: int, dtype: str) -> str:
     """Return LLVM IR by which Python calls ``@kernel``.
 
     Args:
-        inputs: how many numbers the kernel takes.
-        outputs: how many it makes: one is returned as such, several in a tuple.
-        dtype: their type, "float64" or "float32".
+        parameters: what the kernel takes, in order: "extent" for a whole number, "number",
+            or "array" for a contiguous array of the right type.
+        outputs: how many numbers it makes: one is returned as such, several in a tuple.
+        dtype: the type of all numbers, "float64" or "float32".
     """
+    arrays = "array" in parameters
     single = dtype == "float32"
     number = "float" if single else "double"
-    narrow = "fptrunc double %double to float" if single else "bitcast double %double to double"
     widen = "fpext float %only to double" if single else "bitcast double %only to double"
-    results = (_ONE if outputs == 1 else _SEVERAL).format(
-        number=number, outputs=outputs, widened=f"%wide = {widen}"
-    )
+    unpacked = []
+    for k, parameter in enumerate(parameters):
+        converted, kind = {
+            "extent": (_EXTENT, "i64"),
+            "number": (_NUMBER, number),
+            "array": (_ARRAY, "ptr"),
+        }[parameter]
+        text = converted.format(
+            k=k,
+            narrow="fptrunc" if single else "bitcast",
+            number=number,
+            type=object.__basicsize__ - ctypes.sizeof(ctypes.c_void_p),
+            data=object.__basicsize__,
+        )
+        unpacked.append(_UNPACK.format(k=k, next=k + 1, converted=text, kind=kind))
+    results = {0: _NOTHING, 1: _ONE}.get(outputs, _SEVERAL)
     return _DOOR.format(
         symbol=_SYMBOL,
-        inputs=inputs,
+        inputs=len(parameters),
         outputs=outputs,
         number=number,
-        narrow=f"%input = {narrow}",
-        results=results,
+        unpacked="".join(unpacked),
+        held=_HELD if arrays else "",
+        call=(_CALL_WITHOUT_GIL if arrays else _CALL).format(inputs=len(parameters)),
+        results=results.format(number=number, outputs=outputs, widened=f"%wide = {widen}"),
     )
 
 
@@ -151,6 +230,7 @@ def assemble(text: str) -> bytes:
     module.triple = machine.triple
     module.data_layout = str(machine.target_data)
     tuning = binding.create_pipeline_tuning_options(speed_level=3)
+    tuning.loop_vectorization = True
     builder = binding.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)
     code: bytes = machine.emit_object(module)
@@ -171,7 +251,8 @@ def link(code: bytes) -> Callable[..., Any]:
     definition = _Definition(b"kernel", entry, _FASTCALL, None)
     make = _New(("PyCFunction_NewEx", ctypes.pythonapi))
     # The function holds its `self`, and with it its code.
-    made: Callable[..., Any] = make(ctypes.addressof(definition), (engine, definition), None)
+    held = np.ndarray, None, engine, definition
+    made: Callable[..., Any] = make(ctypes.addressof(definition), held, None)
     return made
 
 

@@ -34,7 +34,7 @@ from symgrad.vmath import (
     logarithmic,
     trigonometric,
 )
-from symgrad.vmath.intrinsics import INSTRUCTION, INTRINSICS
+from symgrad.vmath.intrinsics import INSTRUCTION, INTRINSICS, instructions
 from symgrad.vmath.trigonometric import NEAR
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "evaluate",
     "every_name",
     "in_python",
+    "instructions",
     "is_reproducible",
     "names",
     "single",

@@ -12,10 +12,11 @@ kernel, `wide_vectors()` a wish for its loops, `interleaved(count)` one for the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
 
-__all__ = ["INSTRUCTION", "INTRINSICS"]
+__all__ = ["INSTRUCTION", "INTRINSICS", "instructions"]
 
 
 def _bit_cast(name: str, source: str, target: str) -> str:
@@ -310,3 +311,41 @@ INTRINSICS: Mapping[str, str] = MappingProxyType(
         "wide_vectors": _WIDE_VECTORS,
     }
 )
+
+
+def instructions(names: Iterable[str]) -> str:
+    """Return LLVM IR that defines intrinsics of AVX-512 as functions, for who has no Numba.
+
+    The text that defines them for Numba makes it.
+
+    >>> print(instructions([]))
+    <BLANKLINE>
+    """
+    if not names:
+        return ""
+    from llvmlite import ir
+
+    module = ir.Module()
+    for name in sorted(names):
+        kind = ir.FloatType() if name.endswith("f") else ir.DoubleType()
+        generate, count = _generator(name)
+        function = ir.Function(module, ir.FunctionType(kind, [kind] * count), name)
+        function.linkage = "internal"
+        function.attributes.add("alwaysinline")
+        builder = ir.IRBuilder(function.append_basic_block())
+        builder.ret(generate(None, builder, None, function.args))
+    lines = str(module).splitlines()
+    return "\n".join(line for line in lines if not line.startswith((";", "target")))
+
+
+def _generator(name: str) -> tuple[Any, int]:
+    """Return what makes the code of an instruction, and how many operands that takes."""
+    numba = SimpleNamespace(
+        extending=SimpleNamespace(intrinsic=lambda function: function),
+        float32=lambda *operands: None,
+        float64=lambda *operands: None,
+    )
+    space: dict[str, Any] = {"numba": numba}
+    exec(f"{INSTRUCTION}\n\n{INTRINSICS[name]}", space)  # noqa: S102
+    count = space[name].__code__.co_argcount - 1
+    return space[name](None, *range(count))[1], count

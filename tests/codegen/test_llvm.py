@@ -42,7 +42,7 @@ def compiled(source, inputs, dtype="float64"):
     text = print_llvm(source, "call")
     assert text is not None
     outputs = 1 + max(map(int, re.findall(r"ptr %outputs, i64 (\d+)", text)))
-    return native.link(native.assemble(text + native.door(inputs, outputs, dtype)))
+    return native.link(native.assemble(text + native.door(["number"] * inputs, outputs, dtype)))
 
 
 def bits(value, form="<d"):
@@ -165,6 +165,9 @@ def test_a_primitive_of_float32_computes_the_bits_of_numba(name, by_numba):
         "    return n / 2\n",
         '    """Return a quotient."""\n    return x / y\n',
         "    return np.floor(x) + np.ceil(y) + np.trunc(x) + np.rint(y)\n",
+        "    for k in range(3):\n        x = x*y + k\n    return x\n",
+        "    n = 3 if x > y else 0\n    for k in range(n):\n        x, y = y, x\n"
+        "    return x - 3*y\n",
     ],
 )
 def test_the_subset_means_what_it_means_in_python(body):
@@ -184,7 +187,6 @@ def test_the_subset_means_what_it_means_in_python(body):
     "body",
     [
         "    while x > 1.0:\n        x = x/2\n    return x\n",
-        "    for k in range(3):\n        x = x + k\n    return x\n",
         "    return math.sin(x)\n",
         "    return unknown(x)\n",
         "    return z\n",

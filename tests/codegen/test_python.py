@@ -170,7 +170,8 @@ def kernel(x):
 def kernel(n0, n1, x, y, y_bar_out):
     wide_vectors()
     no_overlap()
-    y_bar_out[:] = 0.0
+    for k in range(n1):
+        y_bar_out[k] = 0.0
     for i0 in range(n0):
         x_i0 = x[i0]
         for i1 in range(n1):

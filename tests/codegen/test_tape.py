@@ -1,6 +1,7 @@
 """The tape and the machines: the bits of compiled kernels, few registers, safe operands."""
 
 import random
+import re
 import sys
 from collections.abc import Iterator
 
@@ -67,9 +68,15 @@ def every_row() -> dict[str, str]:
     return found
 
 
-@pytest.fixture(scope="module")
-def everything():
-    rows = every_row()
+@pytest.fixture(scope="module", params=["straight", "by Numba"])
+def everything(request):
+    """Return the compiled rows and the interpreted ones; some call functions of C."""
+    library = re.compile(r"(mod|gamma|lgamma|digamma|polygamma|besselj.|sinc_derivative)\(")
+    rows = {
+        name: text
+        for name, text in every_row().items()
+        if bool(library.match(text)) == (request.param == "by Numba")
+    }
     return both(rows, inputs=["x", "y", "z"], outputs=list(rows))
 
 

@@ -168,13 +168,14 @@ def test_the_cache_directory_of_numba_does_not_matter(root, tmp_path, monkeypatc
 def native_kernel(constant: float) -> str:
     """Return LLVM IR of a kernel of one number that returns it with `constant` added."""
     return f"""
-    define internal void @kernel(ptr %inputs, ptr %outputs) {{
+    @heap = internal constant i64 0
+define internal void @kernel(ptr %inputs, ptr %outputs, ptr %heap) {{
       %x = load double, ptr %inputs
       %y = fadd double %x, {constant!r}
       store double %y, ptr %outputs
       ret void
     }}
-    """ + native.door(1, 1, "float64")
+    """ + native.door(["number"], 1, "float64")
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ import pytest
 from symgrad.runtime import native
 
 SUM = """
-define internal void @kernel(ptr %inputs, ptr %outputs) {{
-  %place = getelementptr {number}, ptr %inputs, i64 1
+@heap = internal constant i64 0
+define internal void @kernel(ptr %inputs, ptr %outputs, ptr %heap) {{
+  %place = getelementptr i64, ptr %inputs, i64 1
   %x = load {number}, ptr %inputs
   %y = load {number}, ptr %place
   %sum = fadd {number} %x, %y
@@ -30,7 +31,7 @@ def made(outputs=1, dtype="float64"):
     kernel = SUM.format(number="float" if dtype == "float32" else "double")
     if outputs == 1:
         kernel = "\n".join(line for line in kernel.splitlines() if "%second" not in line)
-    return native.link(native.assemble(kernel + native.door(2, outputs, dtype)))
+    return native.link(native.assemble(kernel + native.door(["number"] * 2, outputs, dtype)))
 
 
 def test_one_result_is_a_float_and_several_are_a_tuple():
