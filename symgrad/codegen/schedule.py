@@ -222,7 +222,10 @@ def cut(nest: Nest, cost: Callable[[Node], int], apart: bool = False) -> list[St
                 home[node].keeps.append(node)
         for node in strip.body:
             home.setdefault(node, strip)
-        readable.update(n for n in strip.body if n in place or effort[n] > _REPEATED)
+        # A step is kept as what it names.
+        readable.update(
+            n for n in strip.body if n.op != "step" and (n in place or effort[n] > _REPEATED)
+        )
     return [strip for strip in strips if strip.totals or strip.stores or strip.keeps]
 
 

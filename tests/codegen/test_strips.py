@@ -50,6 +50,7 @@ def check(nest: Nest, strips: list[Strip]) -> None:
             known.add(node)
         for node in strip.keeps:
             assert node in strip.body
+            assert node.op != "step"
             held[place[node]] = node
         for node in [t.operands[0] for t in strip.totals] + [n for _, n in strip.stores]:
             assert node in known or node not in nest.bodies[0]
@@ -84,6 +85,16 @@ def test_a_function_and_its_derivative_share_a_strip() -> None:
 def test_a_short_loop_is_not_cut() -> None:
     assert "kept" not in printed("exp(x) + y", both, arrays={"x": 1, "y": 1}).source
     assert "kept" not in printed("x*y - x/y", both, arrays={"x": 1, "y": 1}).source
+
+
+def test_a_step_is_kept_as_what_it_names() -> None:
+    text = "d = (log(x) + y*y)/(x*sqrt(y)); erf(d)*x - erf(d - x*sqrt(y))"
+    graph = graph_of(text, both, arrays={"x": 1, "y": 1})
+    (nest,) = nests(graph)
+    strips = cut(nest, cost)
+    check(nest, strips)
+    (step,) = (node for node in nest.bodies[0] if node.op == "step")
+    assert sum(step.operands[0] in strip.keeps for strip in strips) == 1
 
 
 def test_rows_are_used_again() -> None:
