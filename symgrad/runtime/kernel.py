@@ -21,9 +21,6 @@ from .threads import CHUNK, run_chunks
 
 __all__ = ["Kernel", "Slot"]
 
-#: From so many points on the results are larger than the caches of a processor's core.
-_VERY_MANY = 1 << 18
-
 Value = Any  # a number or an array; NumPy's stubs have no name for both
 
 
@@ -173,9 +170,9 @@ class Kernel:
     ) -> Any:
         """Call the compiled function and return what it returns.
 
-        A kernel whose points are independent runs on chunks where they are many. Where they are
-        very many the chunks begin where a line of the cache does: past the caches a vector
-        across two lines takes longer to write than a launch for the points before.
+        A kernel whose points are independent runs on chunks where they are many. These begin
+        where a line of the cache does: past the caches a vector across two lines takes longer
+        to write than a launch for the points before.
         """
         function = self.entry
         if not self._is_long(extents):
@@ -188,8 +185,7 @@ class Kernel:
             )
             function(stop - start, *parts, *(array[start:stop] for array in written))
 
-        first = until_aligned(written[0]) if extents[0] >= _VERY_MANY else 0
-        return run_chunks(launch, extents[0], first)
+        return run_chunks(launch, extents[0], until_aligned(written[0]))
 
     def in_order(self, written: Sequence[Value], returned: Any) -> list[Value]:
         """Return the outputs in order, from those written and what the function returned."""

@@ -1,7 +1,7 @@
-"""Long launches in fixed chunks, on as many threads as the caller wants.
+"""Long launches in chunks, on as many threads as the caller wants.
 
-Chunks do not depend on the number of threads and points do not depend on each other, so the
-bits are the same for any number. Between chunks the interpreter runs, so that Ctrl-C works.
+Points do not depend on each other, so the bits are the same for any number of threads. Between
+chunks the interpreter runs, so that Ctrl-C works.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from ..errors import ArgumentError
 
 __all__ = ["get_num_threads", "run_chunks", "set_num_threads"]
 
-#: Points in one launch: enough to hide its cost, few enough to stay in the cache.
-CHUNK = 1 << 15
-#: Fewer points than this are not worth waking a thread for.
-_WORTH_THREADS = 1 << 18
+#: Points in one launch at most: enough to hide its cost, and soon over.
+CHUNK = 1 << 18
+#: The shares of threads are multiples of so many points.
+GRAIN = 1 << 12
 
 
 class _Workers:
@@ -69,18 +69,24 @@ def set_num_threads(count: int) -> None:
 def run_chunks(launch: Callable[[int, int], None], size: int, first: int = 0) -> None:
     """Call `launch(start, stop)` for consecutive chunks that cover `size` points.
 
-    The first chunk has `first` points, if that is not 0.
+    The first chunk has `first` points, if that is not 0. Where one chunk could hold all points
+    they are not worth waking a thread for; else every thread has a share of them.
     """
-    starts = range(first - CHUNK if first else 0, size, CHUNK)
+    if first:
+        launch(0, first)
+    workers = _workers.count if size > CHUNK else 1
+    share = -(-(size - first) // workers)
+    chunk = min(-(-share // GRAIN) * GRAIN, CHUNK) or GRAIN
+    starts = range(first, size, chunk)
 
     def work(starts: range) -> None:
         for start in starts:
-            launch(max(start, 0), min(start + CHUNK, size))
+            launch(start, min(start + chunk, size))
 
-    if size < _WORTH_THREADS or _workers.count == 1:
+    if workers == 1:
         work(starts)
         return
-    share = -(-len(starts) // _workers.count)
-    shares = [starts[begin : begin + share] for begin in range(0, len(starts), share)]
+    count = -(-len(starts) // workers)
+    shares = [starts[begin : begin + count] for begin in range(0, len(starts), count)]
     # Consuming the iterator waits for all chunks and raises what a thread raised.
     list(_workers.started().map(work, shares))

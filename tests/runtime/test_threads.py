@@ -9,7 +9,7 @@ import pytest
 import symgrad as sg
 from symgrad.errors import ArgumentError
 from symgrad.runtime.kernel import Kernel, Slot
-from symgrad.runtime.threads import CHUNK, run_chunks
+from symgrad.runtime.threads import CHUNK, GRAIN, run_chunks
 
 
 @pytest.fixture(autouse=True)
@@ -25,21 +25,35 @@ def restored():
 def test_every_point_is_covered_once(count, size, first):
     sg.set_num_threads(count)
     covered = np.zeros(size, int)
-    starts = []
+    chunks = []
 
     def launch(start, stop):
-        starts.append(start)
+        chunks.append((start, stop))
         covered[start:stop] += 1
 
     run_chunks(launch, size, min(first, size))
     assert (covered == 1).all()
-    assert all(start % CHUNK == first for start in starts if start)
+    assert all(start % GRAIN == first for start, _ in chunks if start)
+    assert all(stop - start <= CHUNK for start, stop in chunks)
+    if size > CHUNK:
+        # As many chunks as threads need, and of equal length but for a grain.
+        assert max(stop - start for start, stop in chunks) <= -(-size // count) + GRAIN
+
+
+def test_threads_have_equal_shares():
+    sg.set_num_threads(4)
+    chunks = []
+    run_chunks(lambda *chunk: chunks.append(chunk), 3 * CHUNK, 5)
+    lengths = sorted(stop - start for start, stop in chunks)
+    assert lengths[0] == 5
+    assert len(lengths) == 5
+    assert lengths[-1] - lengths[1] <= GRAIN
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shift", [0, 1, 5, 15])
 def test_chunks_begin_where_a_line_of_the_cache_does(dtype, shift):
-    n = 8 * CHUNK + 1
+    n = 3 * CHUNK + 1
     memory, x = np.zeros(n + shift, dtype), np.linspace(0, 1, n, dtype=dtype)
     addresses = []
 
@@ -55,7 +69,7 @@ def test_chunks_begin_where_a_line_of_the_cache_does(dtype, shift):
     kernel.launch((n,), [x], [out])
     np.testing.assert_array_equal(out, x + 1)
     assert addresses[0] == out.ctypes.data
-    assert len(addresses) >= 9
+    assert len(addresses) >= 4
     assert not any(address % 64 for address in addresses[1:])
 
 
@@ -105,7 +119,7 @@ def test_an_error_in_a_thread_reaches_the_caller():
     sg.set_num_threads(2)
 
     def launch(start, stop):
-        if start == 12 * CHUNK:
+        if start > 10 * CHUNK:
             raise KeyError(start)
 
     with pytest.raises(KeyError):
