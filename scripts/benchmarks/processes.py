@@ -20,6 +20,7 @@ __all__ = ["FirstGradient", "Memory", "first_gradients", "import_times", "peak_m
 FORMULA = "z = y*log(x) + sin(y)"
 
 SYMGRAD = "import symgrad as sg; sg.value_and_grad(sg.compile({!r}{}))(2.0, 3.0)"
+ARRAYS = "import numpy as np\nx, y = np.linspace(0.5, 4, 1000), np.linspace(-3, 3, 1000)\n"
 SYMPY = """
 from sympy import symbols, log, sin, lambdify
 x, y = symbols("x y", real=True)
@@ -32,6 +33,8 @@ exprs = (z, z.diff(x), z.diff(y))
 PROGRAMS = {
     "symgrad": SYMGRAD.format(FORMULA, ""),
     "symgrad, compiled at once": SYMGRAD.format(FORMULA, ", backend='jit'"),
+    "symgrad, 1,000 points": ARRAYS
+    + f"import symgrad as sg\nsg.value_and_grad(sg.compile('f(x, y) = {FORMULA[4:]}'))(x, y)",
     "lambdify": SYMPY + 'lambdify((x, y), exprs, "math", cse=True)(2.0, 3.0)',
     "numba": SYMPY
     + 'import numba\nnumba.njit(lambdify((x, y), exprs, "math", cse=True))(2.0, 3.0)',
@@ -51,6 +54,13 @@ import jax, jax.numpy as jnp
 jax.config.update("jax_enable_x64", True)
 f = lambda x, y: y*jnp.log(x) + jnp.sin(y)
 jax.block_until_ready(jax.jit(jax.value_and_grad(f, (0, 1)))(2.0, 3.0))
+""",
+    "jax, 1,000 points": ARRAYS
+    + """
+import jax, jax.numpy as jnp
+jax.config.update("jax_enable_x64", True)
+f = lambda x, y: y*jnp.log(x) + jnp.sin(y)
+jax.block_until_ready(jax.jit(jax.vmap(jax.value_and_grad(f, (0, 1))))(x, y))
 """,
     "heyoka": """
 import heyoka as hy
