@@ -68,16 +68,14 @@ def every_row() -> dict[str, str]:
     return found
 
 
-@pytest.fixture(scope="module", params=["straight", "by Numba"])
-def everything(request):
-    """Return the compiled rows and the interpreted ones; some call functions of C."""
+@pytest.fixture(scope="module")
+def everything():
+    """Return the rows compiled and interpreted, those that need Numba apart."""
     library = re.compile(r"(mod|gamma|lgamma|digamma|polygamma|besselj.|sinc_derivative)\(")
-    rows = {
-        name: text
-        for name, text in every_row().items()
-        if bool(library.match(text)) == (request.param == "by Numba")
-    }
-    return both(rows, inputs=["x", "y", "z"], outputs=list(rows))
+    rows = {False: {}, True: {}}
+    for name, text in every_row().items():
+        rows[bool(library.match(text))][name] = text
+    return [both(part, inputs=["x", "y", "z"], outputs=list(part)) for part in rows.values()]
 
 
 def triples(n: int, rng: random.Random) -> np.ndarray:
@@ -87,24 +85,25 @@ def triples(n: int, rng: random.Random) -> np.ndarray:
 
 
 def test_every_row_has_the_same_bits_at_points(everything):
-    compiled, interpreted = everything
-    for x, y, z in triples(60, seeded("tape points")).T.tolist():
-        for name, a, b in zip(
-            compiled.outputs, compiled(x, y, z), interpreted(x, y, z), strict=True
-        ):
-            assert identical(a, b), (name, x, y, z, a, b)
+    points = triples(60, seeded("tape points")).T.tolist()
+    for compiled, interpreted in everything:
+        for x, y, z in points:
+            for name, a, b in zip(
+                compiled.outputs, compiled(x, y, z), interpreted(x, y, z), strict=True
+            ):
+                assert identical(a, b), (name, x, y, z, a, b)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_every_row_has_the_same_bits_in_arrays(everything, dtype):
-    compiled, interpreted = everything
     with np.errstate(all="ignore"):
         arrays = triples(700, seeded("tape arrays")).astype(dtype)
-    for name, a, b in zip(
-        compiled.outputs, compiled(*arrays), interpreted(*arrays), strict=True
-    ):
-        assert a.dtype == b.dtype == dtype
-        assert identical(a, b), (name, arrays[:, ~((a == b) | (a != a))][:, :3])
+    for compiled, interpreted in everything:
+        for name, a, b in zip(
+            compiled.outputs, compiled(*arrays), interpreted(*arrays), strict=True
+        ):
+            assert a.dtype == b.dtype == dtype
+            assert identical(a, b), (name, arrays[:, ~((a == b) | (a != a))][:, :3])
 
 
 def test_every_operation_of_float32_is_rounded():
@@ -122,11 +121,11 @@ def test_every_operation_of_float32_is_rounded():
 
 
 def test_points_and_arrays_agree_in_the_interpreter(everything):
-    _, interpreted = everything
     arrays = triples(40, seeded("tape both ways"))
-    rows = np.array(interpreted(*arrays))
-    points = np.array([interpreted(*point) for point in arrays.T.tolist()]).T
-    assert identical(rows, points)
+    for _, interpreted in everything:
+        rows = np.array(interpreted(*arrays))
+        points = np.array([interpreted(*point) for point in arrays.T.tolist()]).T
+        assert identical(rows, points)
 
 
 TEXT = "u = sin(x)*y + k; v = max(u, x, y, k); w = where(v > 1, u**3, exp(-k)*v); w*u/k"

@@ -324,7 +324,7 @@ def test_copies_and_pickles(x):
 def test_threads_may_share_a_recorded_value():
     t = tensor(np.linspace(0, 1, 1000)) * 2
     for _ in range(20):
-        t = t.sin() + 1
+        t = t * 0.5 + 1  # each round compiles a longer kernel: without functions that is quick
         with ThreadPoolExecutor(4) as pool:
             sums = list(pool.map(lambda number, t=t: (t * number).sum().item(), [1] * 8))
         assert len(set(sums)) == 1
