@@ -228,7 +228,9 @@ def _first(results: Results) -> Iterator[str]:
 
 
 def _title(name: str) -> str:
-    return PEERS[name].title if name in PEERS else name
+    """Return the title of a peer; what follows a comma tells two of its programs apart."""
+    peer, comma, variant = name.partition(",")
+    return f"{PEERS[peer].title}{comma}{variant}" if peer in PEERS else name
 
 
 def _memory(results: Results) -> Iterator[str]:
