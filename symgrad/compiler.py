@@ -55,6 +55,7 @@ from .runtime.interpreter import Compiled, Interpreter, Machines
 from .runtime.kernel import Kernel, Slot
 from .runtime.native import cpu, door
 from .runtime.rolled import RolledKernel
+from .runtime.threads import CHUNK, SHORT_CHUNK
 from .version import version
 
 __all__ = [
@@ -329,6 +330,7 @@ def _kernel(
         return Slot(axes, tuple(place[name] for name in like))
 
     names = [str(node.payload) for node in graph.inputs]
+    large = pointwise and operations(graph) > COMPILED_AT_ONCE
     return Kernel(
         name,
         source,
@@ -341,6 +343,7 @@ def _kernel(
         variant.dtype,
         pointwise=pointwise,
         lasting=lasting,
+        chunk=SHORT_CHUNK if large else CHUNK,
     )
 
 

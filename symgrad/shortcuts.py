@@ -31,7 +31,6 @@ from .calculus.transform import Block, Packing, Sparse
 from .packing import is_plain, pack, pack_numbers
 from .runtime import buffers
 from .runtime.kernel import Kernel
-from .runtime.threads import CHUNK
 
 __all__ = ["Shortcut", "collector", "no_shortcut", "printed", "shortcut"]
 
@@ -70,7 +69,7 @@ def shortcut(kernel: Kernel, packing: Packing, kinds: Sequence[type]) -> Shortcu
     space: dict[str, Any] = {
         **{f"kind{place}": kind for place, kind in enumerate(kinds)},
         "apart": _apart,
-        "chunk": CHUNK,
+        "chunk": kernel.chunk,
         "dtype": kernel_type,
         "empty": np.empty,
         "flat": _flat,

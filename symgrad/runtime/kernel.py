@@ -46,6 +46,7 @@ class Kernel:
         entry: the same for arguments of the right types, at which it does not look.
         dtype: the type of its arithmetic and its results.
         lasting: it will not be replaced, so that its entry can be kept.
+        chunk: how many points one call may have.
     """
 
     def __init__(
@@ -58,9 +59,11 @@ class Kernel:
         dtype: str,
         pointwise: bool = False,
         lasting: bool = True,
+        chunk: int = CHUNK,
     ) -> None:
         """Wrap a compiled function; a pointwise one may be run on any part of its points."""
         self.lasting = lasting
+        self.chunk = chunk
         self.name = name
         self.source = source
         self.function = function
@@ -160,7 +163,7 @@ class Kernel:
 
     def _is_long(self, extents: tuple[int, ...]) -> bool:
         """Tell whether a launch is cut into chunks."""
-        return self._pointwise and extents[0] > CHUNK
+        return self._pointwise and extents[0] > self.chunk
 
     def launch(
         self,
@@ -185,7 +188,7 @@ class Kernel:
             )
             function(stop - start, *parts, *(array[start:stop] for array in written))
 
-        return run_chunks(launch, extents[0], until_aligned(written[0]))
+        return run_chunks(launch, extents[0], until_aligned(written[0]), self.chunk)
 
     def in_order(self, written: Sequence[Value], returned: Any) -> list[Value]:
         """Return the outputs in order, from those written and what the function returned."""

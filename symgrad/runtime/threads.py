@@ -16,6 +16,8 @@ __all__ = ["get_num_threads", "run_chunks", "set_num_threads"]
 
 #: Points in one launch at most: enough to hide its cost, and soon over.
 CHUNK = 1 << 18
+#: The same of kernels with hundreds of operations, which Ctrl-C would wait long for.
+SHORT_CHUNK = 1 << 15
 #: The shares of threads are multiples of so many points.
 GRAIN = 1 << 12
 
@@ -66,17 +68,20 @@ def set_num_threads(count: int) -> None:
         _workers.count, _workers.executor = count, None
 
 
-def run_chunks(launch: Callable[[int, int], None], size: int, first: int = 0) -> None:
+def run_chunks(
+    launch: Callable[[int, int], None], size: int, first: int = 0, most: int = CHUNK
+) -> None:
     """Call `launch(start, stop)` for consecutive chunks that cover `size` points.
 
-    The first chunk has `first` points, if that is not 0. Where one chunk could hold all points
-    they are not worth waking a thread for; else every thread has a share of them.
+    The first chunk has `first` points, if that is not 0, no other more than `most`. Where
+    `CHUNK` points are not exceeded they are not worth waking a thread for; else every thread
+    has a share of them.
     """
     if first:
         launch(0, first)
     workers = _workers.count if size > CHUNK else 1
     share = -(-(size - first) // workers)
-    chunk = min(-(-share // GRAIN) * GRAIN, CHUNK) or GRAIN
+    chunk = min(-(-share // GRAIN) * GRAIN, most) or GRAIN
     starts = range(first, size, chunk)
 
     def work(starts: range) -> None:

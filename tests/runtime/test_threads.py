@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import symgrad as sg
+from symgrad.compiler import Variant
 from symgrad.errors import ArgumentError
 from symgrad.runtime.kernel import Kernel, Slot
-from symgrad.runtime.threads import CHUNK, GRAIN, run_chunks
+from symgrad.runtime.threads import CHUNK, GRAIN, SHORT_CHUNK, run_chunks
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +39,23 @@ def test_every_point_is_covered_once(count, size, first):
     if size > CHUNK:
         # As many chunks as threads need, and of equal length but for a grain.
         assert max(stop - start for start, stop in chunks) <= -(-size // count) + GRAIN
+
+
+@pytest.mark.parametrize("backend", ["auto", "interpreter"])
+def test_one_call_of_a_large_formula_has_fewer_points(backend, monkeypatch):
+    sg.set_num_threads(1)
+    text = "; ".join(["u0 = x", *(f"u{k + 1} = u{k}*y + x" for k in range(100))])
+    kernels = {
+        SHORT_CHUNK: sg.compile(text, backend=backend).compiled(Variant((1, 1), 1)).kernel,
+        CHUNK: sg.compile("x*y").compiled(Variant((1, 1), 1)).kernel,
+    }
+    x = np.linspace(0, 1, 2 * CHUNK)
+    for chunk, kernel in kernels.items():
+        points = []
+        monkeypatch.setattr(kernel, "entry", lambda n, *rest, points=points: points.append(n))
+        kernel.launch((len(x),), [x, x], [np.empty(len(x)) for _ in range(kernel.outputs)])
+        assert sum(points) == len(x)
+        assert max(points) == chunk
 
 
 def test_threads_have_equal_shares():
