@@ -362,10 +362,9 @@ def _compiled(
             printed.dtype,
         )
         return source, cache.load_native(text), printed.pointwise
-    if any(variant.axes):
-        return source, getattr(cache.load(source), name), printed.pointwise
     # What Numba takes for a kernel of numbers depends most of all on how many functions it has.
-    return source, getattr(cache.load(flatten(source)), name), printed.pointwise
+    module = cache.load(source if any(variant.axes) else flatten(source))
+    return source, getattr(module, name), printed.pointwise
 
 
 def _interpreter(

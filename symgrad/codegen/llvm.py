@@ -155,8 +155,8 @@ class _Module:
         wish = any("forceinline" in ast.unparse(d) for d in function.decorator_list)
         head = f"define internal {joined(results)} {symbol}({taken})"
         apart = self.loops and any(isinstance(part, ast.If) for part in ast.walk(function))
-        inline = "alwaysinline" if wish else "noinline" * apart
-        self.text.append(body.text(f"{head} {inline}"))
+        inline = " alwaysinline" if wish else " noinline" * apart
+        self.text.append(body.text(head + inline))
         return symbol, results
 
     def declare(self, result: str, symbol: str, kinds: Sequence[str]) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["print_rows"]
+__all__ = ["ALIGNED", "print_rows"]
 
 #: Bytes of the widest vectors, and of a line of the cache.
-_ALIGNED = 64
+ALIGNED = 64
 _BYTES = {"float64": 8, "float32": 4}
 
 
@@ -32,7 +32,7 @@ def print_rows(
     kept = m[s:s + 3*256].reshape((3, 256))
     """
     size = _BYTES[dtype]
-    lanes = _ALIGNED // size
+    lanes = ALIGNED // size
     kind = "" if dtype == "float64" else ", np.float32"
     shift = size.bit_length() - 1
     return [

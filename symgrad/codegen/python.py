@@ -277,19 +277,19 @@ class _Printer:
             for name, output in arrays:
                 if output is node:
                     self.arrays[node] = outputs[name]
-                    self._fill(outputs[name], "{}", size, _neutral(node))
+                    self._fill(outputs[name], size, _neutral(node))
                     break
             else:
                 self.arrays[node] = self.names.fresh("total")
                 fill = "" if node.payload == "sum" else f" + {_neutral(node)}"
                 self._line(f"{self.arrays[node]} = np.zeros({size}){fill}")
 
-    def _fill(self, array: str, index: str, count: str, value: str) -> None:
-        """Print a loop that gives elements of an array a value."""
+    def _fill(self, array: str, count: str, value: str, row: str = "") -> None:
+        """Print a loop that gives the elements of an array, or of a row of it, a value."""
         taken = self.names.mark()
         counter = self.names.fresh("k")
         self._line(f"for {counter} in range({count}):")
-        self._line(f"    {array}[{index.format(counter)}] = {value}")
+        self._line(f"    {array}[{row}{counter}] = {value}")
         self.names.release(taken)
 
     def _sizes(self, mask: int) -> list[str]:
@@ -467,7 +467,7 @@ class _Printer:
         array = self._allocated("lanes", len(wanted), "float64")
         for row, node in enumerate(wanted):
             self.collected[node] = array, row
-            self._fill(array, f"{row}, {{}}", str(BLOCK), _neutral(node))
+            self._fill(array, str(BLOCK), _neutral(node), row=f"{row}, ")
 
     def _fold(self, totals: Mapping[Node, Text]) -> None:
         """Print how the lanes are combined in the end."""

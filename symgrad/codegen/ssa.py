@@ -16,6 +16,8 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from .memory import ALIGNED
+
 __all__ = [
     "ADDRESS",
     "DOUBLE",
@@ -38,7 +40,6 @@ ADDRESS = "ptr"
 _STACK = 1 << 16
 _SUFFIXES: Mapping[str, str] = {SINGLE: "f32", DOUBLE: "f64", INT: "i64"}
 _BYTES: Mapping[str, int] = {SINGLE: 4, DOUBLE: 8}
-_ALIGNED = 64
 
 _SIGNS: Mapping[type[ast.operator], tuple[str, str]] = {
     ast.Add: ("fadd", "add"),
@@ -198,7 +199,7 @@ class Body:
     def run(
         self, statements: Sequence[ast.stmt], finish: Callable[[Sequence[Value]], None]
     ) -> tuple[str, ...]:
-        """Print statements, of which the last one returns, and return the types of results."""
+        """Print statements and return the types of what they return, by way of `finish`."""
         self.finish = finish
         if not self._ends(statements):
             self._return(())
@@ -226,7 +227,7 @@ class Body:
                 )
             case ast.AugAssign(ast.Subscript(array, index), operator, value):
                 kind, address = self._place(array, index)
-                old = self._new(kind, f"load {kind}, ptr {address}")
+                old = self._load(kind, address)
                 self._store(kind, address, self._binary(operator, old, self.number(value)))
             case ast.If(test, body, orelse):
                 return self._if(self.condition(test), body, orelse)
@@ -303,8 +304,8 @@ class Body:
         ):
             if not isinstance(last, Value) or last.kind != phi.kind:
                 raise LeftToNumbaError
-            choice = f"[ {first.text}, %{before} ], [ {last.text}, %{self.block} ]"
-            self.lines[line] = f"{phi.text} = phi {phi.kind} {choice}"
+            choice = _phi(phi.kind, (first.text, before), (last.text, self.block))
+            self.lines[line] = f"{phi.text} = {choice}"
         self.lines.append(f"br label %{head}")
         self.jump = len(self.lines) - 1
         self._start(after)
@@ -349,8 +350,8 @@ class Body:
             if one == two:
                 met[name] = one
             elif isinstance(one, Value) and isinstance(two, Value) and one.kind == two.kind:
-                choice = f"[ {one.text}, %{first} ], [ {two.text}, %{second} ]"
-                met[name] = self._new(one.kind, f"phi {one.kind} {choice}")
+                choice = _phi(one.kind, (one.text, first), (two.text, second))
+                met[name] = self._new(one.kind, choice)
         return met
 
     def give(self, values: Sequence[Value]) -> None:
@@ -379,18 +380,25 @@ class Body:
         """Return an element of an array, whose elements take the space of a slot."""
         step = slot or kind
         address = self._new(ADDRESS, f"getelementptr {step}, ptr {array}, i64 {place.text}")
-        return self._new(kind, f"load {kind}, ptr {address.text}")
+        return self._load(kind, address.text)
 
     # Arrays
+
+    def _load(self, kind: str, address: str) -> Value:
+        return self._new(kind, f"load {kind}, ptr {address}")
 
     def _store(self, kind: str, address: str, value: Value) -> None:
         self.lines.append(f"store {kind} {self._to(kind, value).text}, ptr {address}")
 
-    def _place(self, array: ast.expr, index: ast.expr) -> tuple[str, str]:
-        """Return the type and the address of an element."""
-        held = self._held(array)
+    def _array(self, node: ast.expr) -> Array:
+        held = self._held(node)
         if not isinstance(held, Array):
             raise LeftToNumbaError
+        return held
+
+    def _place(self, array: ast.expr, index: ast.expr) -> tuple[str, str]:
+        """Return the type and the address of an element."""
+        held = self._array(array)
         match index:
             case ast.Slice():
                 raise LeftToNumbaError
@@ -418,7 +426,7 @@ class Body:
         name, size = f"%rows{len(self.rows)}", int(count.known) * _BYTES[kind]
         if self.stacked + size <= _STACK:
             self.stacked += size
-            self.rows.append(f"{name} = alloca [{count.text} x {kind}], align {_ALIGNED}")
+            self.rows.append(f"{name} = alloca [{count.text} x {kind}], align {ALIGNED}")
         else:
             self.rows.append(f"{name} = getelementptr i8, ptr %heap, i64 {self.module.heap}")
             self.module.heap += size
@@ -446,30 +454,24 @@ class Body:
                 return constant(value)
             case ast.Name(name):
                 return self._name(name)
-            case ast.Attribute(ast.Attribute(ast.Name(name), "ctypes"), "data"):
-                array = self._name(name)
-                if not isinstance(array, Array):
-                    raise LeftToNumbaError
-                return self._new(INT, f"ptrtoint ptr {array.text} to i64")
+            case ast.Attribute(ast.Attribute(array, "ctypes"), "data"):
+                return self._new(INT, f"ptrtoint ptr {self._array(array).text} to i64")
             case ast.Attribute():
                 return constant(_CONSTANTS.get(ast.unparse(node)))
             case ast.Tuple(parts):
                 return tuple(self.number(part) for part in parts)
-            case ast.Subscript(ast.Name(name) as array, ast.Slice(ast.expr() as lower)):
-                held = self._name(name)
-                if not isinstance(held, Array):
-                    raise LeftToNumbaError
+            case ast.Subscript(array, ast.Slice(ast.expr() as lower)):
+                held = self._array(array)
                 return held._replace(text=self._address(held, self.number(lower)))
             case ast.Subscript(ast.Name(name) as array, index) if isinstance(
                 self.held.get(name), Array
             ):
-                kind, address = self._place(array, index)
-                return self._new(kind, f"load {kind}, ptr {address}")
+                return self._load(*self._place(array, index))
             case ast.Subscript(array, index):
                 return self._element(self._held(array), self.number(index))
             case ast.Call(ast.Attribute(array, "reshape"), [ast.Tuple([_, columns])], []):
-                held, width = self._held(array), self.number(columns).known
-                if not isinstance(held, Array) or width is None:
+                held, width = self._array(array), self.number(columns).known
+                if width is None:
                     raise LeftToNumbaError
                 return held._replace(columns=int(width))
             case ast.Call(ast.Attribute(ast.Name("np"), "empty"), [count, *kinds], []):
@@ -611,7 +613,7 @@ class Body:
         return tuple(
             self._new(
                 kind,
-                f"phi {kind} [ {one}, %{arms[0].end} ], [ {two}, %{arms[1].end} ]"
+                _phi(kind, (one, arms[0].end), (two, arms[1].end))
                 if branches
                 else f"select i1 {test.text}, {kind} {one}, {kind} {two}",
             )
@@ -725,6 +727,11 @@ _FOLDED: Mapping[type[ast.operator], Callable[[int, int], int]] = {
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
 }
+
+
+def _phi(kind: str, *arrivals: tuple[str, str]) -> str:
+    """Return the instruction that chooses a value by the block that control comes from."""
+    return f"phi {kind} " + ", ".join(f"[ {text}, %{block} ]" for text, block in arrivals)
 
 
 def _stored(statements: Sequence[ast.stmt]) -> list[str]:
