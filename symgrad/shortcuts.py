@@ -69,7 +69,6 @@ def shortcut(kernel: Kernel, packing: Packing, kinds: Sequence[type]) -> Shortcu
     space: dict[str, Any] = {
         **{f"kind{place}": kind for place, kind in enumerate(kinds)},
         "apart": _apart,
-        "chunk": kernel.chunk,
         "dtype": kernel_type,
         "empty": np.empty,
         "flat": _flat,
@@ -84,6 +83,7 @@ def shortcut(kernel: Kernel, packing: Packing, kinds: Sequence[type]) -> Shortcu
         "readable": _READABLE,
         "separate": _separate,
         "small": buffers.LEAST // kernel_type.itemsize,
+        "undivided": kernel.undivided,
         "writable": _WRITABLE,
     }
     if not is_plain(packing):
@@ -243,7 +243,7 @@ def _launch(
     call = f"function({', '.join(['size', *inputs, *written])})"
     chunks = f"launch((size,), flat({_tuple(inputs)}), flat({_tuple(written)}))"
     return [
-        "        if size <= chunk and len(shape) == 1:",
+        "        if size <= undivided and len(shape) == 1:",
         f"            {_assigned(returned, call)}",
         "        else:",
         f"            {_assigned(returned, chunks)}",

@@ -7,7 +7,7 @@ import pytest
 
 import symgrad as sg
 from symgrad.errors import ArgumentError, DTypeError, ShapeError
-from symgrad.runtime.threads import CHUNK
+from symgrad.runtime.threads import SHARED
 
 FORMULA = "f(x, y) = exp(-x)*y + sin(x*y)"
 
@@ -37,7 +37,7 @@ def check(function, call, x, y):
 
 
 @pytest.mark.parametrize("make", [lambda f: f, sg.grad, sg.value_and_grad])
-@pytest.mark.parametrize("size", [0, 1, 2, 1000, CHUNK + 1, 9 * CHUNK + 7])
+@pytest.mark.parametrize("size", [0, 1, 2, 1000, SHARED + 1, 9 * SHARED + 7])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_results_have_the_bits_of_unbound_calls(make, size, threads):
     function = make(sg.compile(FORMULA))
@@ -51,7 +51,7 @@ def test_results_have_the_bits_of_unbound_calls(make, size, threads):
         sg.set_num_threads(before)
 
 
-@pytest.mark.parametrize("size", [2, 3 * CHUNK])
+@pytest.mark.parametrize("size", [2, 3 * SHARED])
 def test_results_are_the_same_arrays_each_time(size):
     both = sg.value_and_grad(sg.compile(FORMULA))
     x, y = arrays(size)

@@ -15,7 +15,7 @@ from symgrad.calculus.transform import Block
 from symgrad.compiler import Variant
 from symgrad.errors import DTypeError, ShapeError
 from symgrad.runtime import buffers
-from symgrad.runtime.threads import CHUNK
+from symgrad.runtime.threads import SHARED
 
 FORMULA = "f(x, y) = exp(-x)*y + x*y"
 N = 24
@@ -179,7 +179,7 @@ def test_subclasses_keep_their_treatment(function):
         function(np.ma.masked_array(X), Y)
 
 
-@pytest.mark.parametrize("size", [2, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5])
+@pytest.mark.parametrize("size", [2, SHARED - 1, SHARED, SHARED + 1, 3 * SHARED + 5])
 def test_bits_are_those_of_the_general_path(function, size):
     x, y = np.linspace(0.5, 2.0, size), np.linspace(1.0, 3.0, size)
     quick = flat(function(x, y))

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import ShapeError
 from .arrays import Layout, flat, share
 from .buffers import empty, until_aligned
-from .threads import CHUNK, run_chunks
+from .threads import CHUNK, SHARED, run_chunks
 
 __all__ = ["Kernel", "Slot"]
 
@@ -47,6 +47,7 @@ class Kernel:
         dtype: the type of its arithmetic and its results.
         lasting: it will not be replaced, so that its entry can be kept.
         chunk: how many points one call may have.
+        undivided: so many points are one call in any case.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Kernel:
         """Wrap a compiled function; a pointwise one may be run on any part of its points."""
         self.lasting = lasting
         self.chunk = chunk
+        self.undivided = min(chunk, SHARED)
         self.name = name
         self.source = source
         self.function = function
@@ -163,7 +165,7 @@ class Kernel:
 
     def _is_long(self, extents: tuple[int, ...]) -> bool:
         """Tell whether a launch is cut into chunks."""
-        return self._pointwise and extents[0] > self.chunk
+        return self._pointwise and extents[0] > self.undivided
 
     def launch(
         self,

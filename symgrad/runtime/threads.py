@@ -14,10 +14,13 @@ from ..errors import ArgumentError
 
 __all__ = ["get_num_threads", "run_chunks", "set_num_threads"]
 
-#: Points in one launch at most: enough to hide its cost, and soon over.
-CHUNK = 1 << 18
+#: Points in one launch at most: past the caches a launch costs as much as thousands of points,
+#: and Ctrl-C waits for its end.
+CHUNK = 1 << 20
 #: The same of kernels with hundreds of operations, which Ctrl-C would wait long for.
 SHORT_CHUNK = 1 << 15
+#: So many points are one launch, since they are not worth waking a thread for.
+SHARED = 1 << 18
 #: The shares of threads are multiples of so many points.
 GRAIN = 1 << 12
 
@@ -73,13 +76,12 @@ def run_chunks(
 ) -> None:
     """Call `launch(start, stop)` for consecutive chunks that cover `size` points.
 
-    The first chunk has `first` points, if that is not 0, no other more than `most`. Where
-    `CHUNK` points are not exceeded they are not worth waking a thread for; else every thread
-    has a share of them.
+    The first chunk has `first` points, if that is not 0, no other more than `most`. Of more
+    than `SHARED` points every thread has a share.
     """
     if first:
         launch(0, first)
-    workers = _workers.count if size > CHUNK else 1
+    workers = _workers.count if size > SHARED else 1
     share = -(-(size - first) // workers)
     chunk = min(-(-share // GRAIN) * GRAIN, most) or GRAIN
     starts = range(first, size, chunk)

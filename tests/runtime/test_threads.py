@@ -10,7 +10,7 @@ import symgrad as sg
 from symgrad.compiler import Variant
 from symgrad.errors import ArgumentError
 from symgrad.runtime.kernel import Kernel, Slot
-from symgrad.runtime.threads import CHUNK, GRAIN, SHORT_CHUNK, run_chunks
+from symgrad.runtime.threads import CHUNK, GRAIN, SHARED, SHORT_CHUNK, run_chunks
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def restored():
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
-@pytest.mark.parametrize("size", [0, 1, CHUNK, CHUNK + 1, 9 * CHUNK - 5, 20 * CHUNK])
+@pytest.mark.parametrize("size", [0, 1, SHARED, SHARED + 1, 9 * SHARED - 5, 9 * CHUNK])
 @pytest.mark.parametrize("first", [0, 1, 7])
 def test_every_point_is_covered_once(count, size, first):
     sg.set_num_threads(count)
@@ -36,7 +36,7 @@ def test_every_point_is_covered_once(count, size, first):
     assert (covered == 1).all()
     assert all(start % GRAIN == first for start, _ in chunks if start)
     assert all(stop - start <= CHUNK for start, stop in chunks)
-    if size > CHUNK:
+    if size > SHARED:
         # As many chunks as threads need, and of equal length but for a grain.
         assert max(stop - start for start, stop in chunks) <= -(-size // count) + GRAIN
 
@@ -61,7 +61,7 @@ def test_one_call_of_a_large_formula_has_fewer_points(backend, monkeypatch):
 def test_threads_have_equal_shares():
     sg.set_num_threads(4)
     chunks = []
-    run_chunks(lambda *chunk: chunks.append(chunk), 3 * CHUNK, 5)
+    run_chunks(lambda *chunk: chunks.append(chunk), 3 * SHARED, 5)
     lengths = sorted(stop - start for start, stop in chunks)
     assert lengths[0] == 5
     assert len(lengths) == 5
@@ -93,7 +93,7 @@ def test_chunks_begin_where_a_line_of_the_cache_does(dtype, shift):
 
 def test_bits_do_not_depend_on_threads_chunks_or_slices():
     f = sg.value_and_grad(sg.compile("exp(-x)*sin(y) + log(1 + x*x)"))
-    n = 9 * CHUNK + 17
+    n = 9 * SHARED + 17
     x, y = np.linspace(-3, 3, n), np.linspace(0, 50, n)
     sg.set_num_threads(1)
     value, gradient = f(x, y)
@@ -113,7 +113,7 @@ def test_bits_do_not_depend_on_threads_chunks_or_slices():
 
 def test_sums_do_not_depend_on_threads():
     f = sg.grad(sg.compile("f(a, x) = sum(exp(-a*x))"), wrt="a")
-    x = np.linspace(0, 1, 9 * CHUNK)
+    x = np.linspace(0, 1, 9 * SHARED)
     sg.set_num_threads(1)
     once = f(2.0, x)
     sg.set_num_threads(4)
@@ -124,7 +124,7 @@ def test_sums_do_not_depend_on_threads():
 def test_the_number_of_points_is_not_that_of_a_chunk(backend):
     # The sum is a multiple of the number of points, with no pass over them.
     f = sg.compile("sum(x - x + 1)*x", backend=backend)
-    assert np.all(f(np.ones(3 * CHUNK)) == 3 * CHUNK)
+    assert np.all(f(np.ones(3 * SHARED)) == 3 * SHARED)
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, "2", None, True, 10**6])
@@ -137,16 +137,16 @@ def test_an_error_in_a_thread_reaches_the_caller():
     sg.set_num_threads(2)
 
     def launch(start, stop):
-        if start > 10 * CHUNK:
+        if start > 10 * SHARED:
             raise KeyError(start)
 
     with pytest.raises(KeyError):
-        run_chunks(launch, 20 * CHUNK)
+        run_chunks(launch, 20 * SHARED)
 
 
 def test_a_forked_child_starts_threads_of_its_own():
     sg.set_num_threads(2)
-    size = 20 * CHUNK
+    size = 20 * SHARED
     run_chunks(lambda start, stop: None, size)
     with warnings.catch_warnings():
         # From Python 3.12 on, forking with threads warns; this is the case under test.
