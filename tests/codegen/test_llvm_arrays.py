@@ -64,6 +64,17 @@ def results(function, found, written):
     return np.array(returned, float).tobytes(), [array.tobytes() for array in written]
 
 
+def close(got, want, dtype, extents):
+    """Compare results up to the rounding errors of sums of up to a thousand numbers."""
+    eps = float(np.finfo(dtype).eps)
+    for one, other, kind in [
+        (got[0], want[0], float),
+        *((a, b, dtype) for a, b in zip(got[1], want[1], strict=True)),
+    ]:
+        one, other = np.frombuffer(one, kind), np.frombuffer(other, kind)
+        np.testing.assert_allclose(one, other, rtol=16 * eps, err_msg=str(extents))
+
+
 DOUBLE, SINGLE = "float64", "float32"
 
 
@@ -96,7 +107,12 @@ def test_the_bits_are_those_of_numba(dtype, formula, axes):
     for extents in sizes:
         found, written = arguments(kernel, extents, dtype, numbers)
         with np.errstate(all="ignore"):
-            assert results(ours, found, written) == results(theirs, found, written), extents
+            got, want = results(ours, found, written), results(theirs, found, written)
+        if "plus" in source:
+            # LLVM chooses in which order the points of a block are added.
+            close(got, want, dtype, extents)
+        else:
+            assert got == want, extents
 
 
 def test_huge_arguments_are_reduced_in_the_block_where_they_are():
@@ -146,7 +162,9 @@ def test_a_wish_belongs_to_the_loop_before_it():
         # The body of the loop calls what it is interleaved for, and has no loop inside.
         body = loops[loops.index(f"\n{head}:") : loops.index(f"!llvm.loop !{loop}")]
         assert body.count("br label") == 1
-        assert wishes[names[loop]] == ("4" if re.search("@(exp|log)", body) else "2")
+        # Different functions fill the registers with fewer vectors.
+        kinds = set(re.findall(r"@(exp|log)\.", body))
+        assert wishes[names[loop]] == ("4" if len(kinds) == 1 else "2")
 
 
 def test_arrays_overlap_where_nothing_was_promised():
