@@ -66,9 +66,11 @@ _COMBINE: Mapping[str, str] = {
     "min": "smaller",
 }
 _JOIN: Mapping[str, str] = {"sum": "+=", "prod": "*="}
-#: How many vectors at a time a loop takes that has elementary functions inside, and a long one
-#: that has none, from so many values on. LLVM sees to short ones and to sums by itself.
-_FUNCTIONS_INTERLEAVED, _OTHERS_INTERLEAVED, _LONG = 4, 2, 20
+#: How many vectors at a time a loop takes that has elementary functions inside, one that has
+#: different ones of different operands, whose chains run side by side and whose coefficients
+#: fill the registers, and a long one without functions, from so many values on. LLVM sees to
+#: short ones and to sums by itself.
+_FUNCTIONS_INTERLEAVED, _DIFFERENT_INTERLEAVED, _OTHERS_INTERLEAVED, _LONG = 4, 2, 2, 20
 #: Operations that print as their operand.
 _SILENT = frozenset({"broadcast", "shift"})
 #: How many calls of a function of two operands that takes more are written in one line.
@@ -221,7 +223,7 @@ class _Printer:
         for name, node in plan.arrays:
             outputs[name] = self.names.fresh(f"{name}_out")
             parameters.append(Parameter(outputs[name], "output", node.axes))
-        if any(section.nests for section in plan.sections):
+        if plan.is_dense(self._cost):
             self._line(f"{self._primitive('wide_vectors')}()")
         if plan.arrays or any(len(nest.axes) == 1 for s in plan.sections for nest in s.nests):
             self._line(f"{self._primitive('no_overlap')}()")
@@ -488,7 +490,10 @@ class _Printer:
 
     def _interleave(self, body: list[Node], totals: list[Node]) -> None:
         """Print how many vectors at a time the loop before is to take."""
-        if any(self._cost(node) >= HEAVY for node in body):
+        functions = [node for node in body if self._cost(node) >= HEAVY]
+        if len({n.op for n in functions}) > 1 and len({n.operands for n in functions}) > 1:
+            count = _DIFFERENT_INTERLEAVED
+        elif functions:
             count = _FUNCTIONS_INTERLEAVED
         elif len(body) >= _LONG and not totals:
             count = _OTHERS_INTERLEAVED

@@ -31,6 +31,8 @@ _STRIPS = 24
 _REPEATED = 2
 #: From so many other operations on, those after the last function are a strip of their own.
 _GLUE = 8
+#: So many operations for each array that is read or written keep vectors busy.
+_DENSE = 6
 _SLOW = frozenset({"div", "sqrt", "pow"})
 _FREE = frozenset({"input", "step", "broadcast"})
 
@@ -105,6 +107,22 @@ class Schedule:
     buffers: list[Node]
     scalars: list[tuple[str, Node]]
     arrays: list[tuple[str, Node]]
+
+    def is_dense(self, cost: Callable[[Node], int]) -> bool:
+        """Tell whether the innermost loops compute for longer than they read and write.
+
+        Args:
+            cost: the number of operations that the function of a node takes.
+        """
+        nests = [nest for section in self.sections for nest in section.nests]
+        inside = [node for nest in nests for node in nest.bodies[-1]]
+        if any(cost(node) >= HEAVY for node in inside):
+            return True
+        count = sum(node.op not in _FREE for node in inside)
+        count += sum(len(nest.totals[-1]) for nest in nests)
+        read = {node for nest in nests for body in nest.bodies for node in body}
+        arrays = len(self.arrays) + sum(node.op == "input" for node in read)
+        return count >= _DENSE * arrays > 0
 
 
 def schedule(graph: Graph) -> Schedule:

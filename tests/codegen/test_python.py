@@ -66,7 +66,7 @@ def kernel(n, y, x, z_out, y_bar_out, x_bar_out):
         z_out[i] = z
         y_bar_out[i] = y_bar
         x_bar_out[i] = x_bar
-    interleaved(4)
+    interleaved(2)
 """,
     ),
     "steps": (
@@ -90,7 +90,6 @@ def kernel(x, y):
         {"x": 1},
         """\
 def kernel(n, x, a, f_out):
-    wide_vectors()
     no_overlap()
     # f(x, a) = exp(-a)*x
     t = exp(-a)
@@ -107,7 +106,6 @@ def kernel(n, x, a, f_out):
         {"x": 1, "y": 1},
         """\
 def kernel(n, x, y, a):
-    wide_vectors()
     no_overlap()
     total = 0.0
     total1 = 0.0
@@ -138,7 +136,6 @@ def kernel(n, x, y, a):
         {"x": 1, "y": 2},
         """\
 def kernel(n0, n1, x, y, f_out):
-    wide_vectors()
     no_overlap()
     for i0 in range(n0):
         x_i0 = x[i0]
@@ -168,7 +165,6 @@ def kernel(x):
         {"x": 1, "y": 2},
         """\
 def kernel(n0, n1, x, y, y_bar_out):
-    wide_vectors()
     no_overlap()
     for k in range(n1):
         y_bar_out[k] = 0.0
@@ -186,6 +182,27 @@ def kernel(n0, n1, x, y, y_bar_out):
 def test_snapshot(name: str) -> None:
     text, transforms, arrays, expected = SNAPSHOTS[name]
     assert printed(text, *transforms, arrays=arrays).source == expected
+
+
+HORNER = "((((((((x*a + 1)*x + 2)*x + 3)*x + 4)*x + 5)*x + 6)*x + 7)*x + 8)*x + 9"
+
+
+@pytest.mark.parametrize(
+    ("text", "arrays", "wide"),
+    [
+        ("x*y + 1", {"x": 1, "y": 1}, False),
+        ("sum(x*y)", {"x": 1, "y": 1}, False),
+        (HORNER, {"x": 1}, True),
+        (f"({HORNER})*y*z*w*v", dict.fromkeys("xyzwv", 1), False),
+        ("exp(x)*y*z*w*v", dict.fromkeys("xyzwv", 1), True),
+        ("exp(x)*y", {"x": 1, "y": 2}, False),
+        ("exp(y)*x", {"x": 1, "y": 2}, True),
+        ("exp(x*y)", {"x": 1, "y": 2}, True),
+        ("exp(x)*y", {}, False),
+    ],
+)
+def test_the_widest_vectors_are_for_loops_that_compute(text, arrays, wide) -> None:
+    assert ("wide_vectors()" in printed(text, arrays=arrays).source) == wide
 
 
 FORMULAS = (
