@@ -449,13 +449,14 @@ def parts(x: Any, count: int, bits: int = 53, first: str = "n") -> list[float]:
 
 
 def constants() -> dict[str, list[float]]:
-    """Return the constants of the reductions: pi/2, log 2, 2/sqrt(pi), 1/sqrt(2)."""
+    """Return the constants of the reductions and of the error function."""
     with mp.workdps(100):
         table = {
             "pi/2": (mp.pi / 2, 3),
             "log(2)": (mp.log(2), 2),
             "2/sqrt(pi)": (2 / mp.sqrt(mp.pi), 2),
             "1/sqrt(2)": (1 / mp.sqrt(2), 2),
+            "1/sqrt(2*pi)": (1 / mp.sqrt(2 * mp.pi), 2),
         }
         return {
             name + end: parts(+x, count, bits, "d" if name == "pi/2" else "n")

@@ -59,10 +59,10 @@ _HOMES = {
             "asin asinh atan atan2 atanh besselj0 besselj1 cbrt ceil clamp clip cos cosh "
             "cot csc digamma dot erf erf_slope erfc exp exp2 expit expm1 fabs floor gamma "
             "gammaln gelu heaviside hypot j0 j1 lgamma ln log log10 log1p log2 logaddexp "
-            "loggamma logsumexp max maximum mean min minimum mod norm polygamma pow power prod "
-            "psi relu rint round rsqrt sec sech2 sgn sigmoid sign silu sin sinc "
-            "sinc_derivative sinh softplus sqrt std sum swish tan tanh trunc var where xlogy "
-            "e inf nan pi"
+            "loggamma logsumexp max maximum mean min minimum mod ndtr ndtr_slope norm "
+            "polygamma pow power prod psi relu rint round rsqrt sec sech2 sgn sigmoid sign "
+            "silu sin sinc sinc_derivative sinh softplus sqrt std sum swish tan tanh trunc "
+            "var where xlogy e inf nan pi"
         )
     ),
 }

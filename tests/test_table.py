@@ -80,8 +80,8 @@ WHOLE_LINE_ROWS = (
     "add sub mul div neg lt le gt ge eq ne and or not where sum mean sin cos tan cot "
     "sec csc atan atan2 sinh cosh tanh asinh exp expm1 exp2 cbrt hypot abs sign floor "
     "ceil round trunc mod max min clip heaviside erf erfc gamma lgamma digamma "
-    "polygamma besselj0 besselj1 sigmoid softplus relu silu gelu logaddexp sinc "
-    "sinc_derivative x**2 x**3 x**4 x**-1 x**-2 x**7 2**x"
+    "polygamma besselj0 besselj1 ndtr ndtr_slope sigmoid softplus relu silu gelu "
+    "logaddexp sinc sinc_derivative x**2 x**3 x**4 x**-1 x**-2 x**7 2**x"
 )
 
 #: Draws for the operands of a row or a formula; rows not listed are drawn from (0.1, 3).

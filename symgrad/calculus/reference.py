@@ -356,6 +356,8 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "besselj0": lambda x: mpmath.besselj(0, x),
     "besselj1": lambda x: mpmath.besselj(1, x),
     "erf_slope": lambda x: 2 * mpmath.exp(-(x**2)) / mpmath.sqrt(mpmath.pi),
+    "ndtr": lambda x: mpmath.erfc(-x / mpmath.sqrt(2)) / 2,
+    "ndtr_slope": lambda x: mpmath.exp(-(x**2) / 2) / mpmath.sqrt(2 * mpmath.pi),
     "sech2": lambda x: 1 / mpmath.cosh(x) ** 2,
     "sigmoid": _sigmoid,
     "softplus": _softplus,

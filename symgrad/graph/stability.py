@@ -24,6 +24,8 @@ __all__ = ["RULES", "Rule", "rebuilt", "stabilize"]
 
 Bindings = dict[str, Node]
 
+_COMMUTE = ("add", "mul")
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -55,6 +57,16 @@ def _shifted(_: Builder, bound: Bindings) -> bool:
     return bound["z"].op == "shift"
 
 
+def _of_the_normal_distribution() -> Iterator[Rule]:
+    """Return the rules for the ways to write erfc(-x/sqrt(2))."""
+    why = "at 37 rounding the operand costs 700 units"
+    for u in ("x/sqrt(2)", "x*sqrt(2)/2", "x*sqrt(1/2)"):
+        for total in (f"erf({u})/2 + 1/2", f"0.5*erf({u}) + 0.5"):
+            yield Rule(total, "ndtr(x)", "cancels for x < -1", ((-37.0, 5.0),))
+        yield Rule(f"erfc(-{u})", "2*ndtr(x)", why, ((-37.0, 5.0),))
+        yield Rule(f"erfc({u})", "2*ndtr(-x)", why, ((-5.0, 37.0),))
+
+
 #: All rules; of two that match, the first is taken.
 RULES: tuple[Rule, ...] = (
     Rule("log(1 + exp(x))", "softplus(x)", "overflows at 800, 0 at -50"),
@@ -84,6 +96,11 @@ RULES: tuple[Rule, ...] = (
     Rule("1 - cos(x)**2", "sin(x)**2", "cancels near 0", ((-10.0, 10.0),)),
     Rule("1 - cos(x)", "2*sin(x/2)**2", "cancels near 0", ((-10.0, 10.0),)),
     Rule("cos(x) - 1", "-2*sin(x/2)**2", "cancels near 0", ((-10.0, 10.0),)),
+    *_of_the_normal_distribution(),
+    Rule("1 - ndtr(x)", "ndtr(-x)", "cancels for x > 1", ((-5.0, 37.0),)),
+    Rule("1 + erf(x)", "erfc(-x)", "cancels for x < -1", ((-25.0, 5.0),)),
+    Rule("erf(x)/2 + 1/2", "erfc(-x)/2", "cancels for x < -1", ((-25.0, 5.0),)),
+    Rule("0.5*erf(x) + 0.5", "erfc(-x)/2", "cancels for x < -1", ((-25.0, 5.0),)),
     Rule("1 - erf(x)", "erfc(x)", "cancels for x > 1", ((-5.0, 25.0),)),
     Rule("1 - erfc(x)", "erf(x)", "cancels near 0", ((-5.0, 5.0),)),
     Rule("1 - x**2", "(1 - x)*(1 + x)", "cancels near 1", ((-10.0, 10.0),)),
@@ -160,24 +177,39 @@ def _stable(b: Builder, node: Node, new: Mapping[Node, Node]) -> Node:
     """Return the stable form of a node whose operands have theirs, if another, in `new`.
 
     The node is matched as it was written first, for a rule that fits a whole beats one
-    that fits a part, and then with its operands rewritten.
+    that fits a part, and then with its operands rewritten. What a rule makes may be what
+    another one is for: 1 - erf(x) is an erfc(x), whose operand may be over sqrt(2).
     """
-    result = _rewritten(b, node, new)
-    if result is None:
-        result = rebuilt(b, node, new)
-        if result is not node:
-            result = _rewritten(b, result, {}) or result
+    result = _rewritten(b, node, new) or rebuilt(b, node, new)
+    if result is not node:
+        result = _rewritten(b, result, {}) or result
     return result
 
 
 def _rewritten(b: Builder, node: Node, new: Mapping[Node, Node]) -> Node | None:
     """Return what the first rule that matches makes of a node, None if there is none."""
-    for rule in _prepared().get(node.op, ()):
+    for rule in _candidates(node.op, tuple([operand.op for operand in node.operands])):
         for bound in _matches(rule.pattern, node, {}):
             if rule.when is None or rule.when(b, bound):
                 operands = [new.get(bound[name], bound[name]) for name in rule.names]
                 return rule.replacement(b, operands)
     return None
+
+
+@cache
+def _candidates(op: str, operands: tuple[str, ...]) -> tuple[_Prepared, ...]:
+    """Return the rules that may match an operation of the results of others."""
+
+    def may_match(rule: _Prepared) -> bool:
+        wanted = [o.op for o in rule.pattern.operands]
+        orders = (operands, operands[::-1]) if op in _COMMUTE else (operands,)
+        return any(
+            all(w in ("input", found) for w, found in zip(wanted, order, strict=True))
+            for order in orders
+            if len(order) == len(wanted)
+        )
+
+    return tuple(rule for rule in _prepared().get(op, ()) if may_match(rule))
 
 
 def _matches(pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
@@ -197,7 +229,7 @@ def _matches(pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
     if pattern.op != node.op or len(pattern.operands) != len(node.operands):
         return
     orders = [node.operands]
-    if node.op in ("add", "mul"):
+    if node.op in _COMMUTE:
         orders.append(node.operands[::-1])
     for operands in orders:
         yield from _all_match(pattern.operands, operands, bound)

@@ -432,6 +432,20 @@ _ROWS: tuple[Function, ...] = (
         why="shares the value, and inf*0 is NaN",
         textbook=("-4*x*exp(-x**2)/sqrt(pi)",),
     ),
+    _defined(
+        "ndtr",
+        lambda sp, x: sp.erfc(-x / sp.sqrt(2)) / 2,
+        partials=("ndtr_slope(x)",),
+        why="x**2 is rounded before exp, and the value has an exponential to share",
+        textbook=("exp(-x**2/2)/sqrt(2*pi)",),
+    ),
+    _defined(
+        "ndtr_slope",
+        lambda sp, x: sp.exp(-(x**2) / 2) / sp.sqrt(2 * sp.pi),
+        partials=("where(abs(x) > 40, 0, -x*ndtr_slope(x))",),
+        why="shares the value, and inf*0 is NaN",
+        textbook=("-x*exp(-x**2/2)/sqrt(2*pi)",),
+    ),
     _unary(
         "gamma",
         domain="x not in {0, -1, -2, ...}",
@@ -514,7 +528,7 @@ _ROWS: tuple[Function, ...] = (
     _defined(
         "gelu",
         lambda sp, x: x * (1 + sp.erf(x / sp.sqrt(2))) / 2,
-        partials=("erfc(-x/sqrt(2))/2 + x*exp(-x**2/2)/sqrt(2*pi)",),
+        partials=("ndtr(x) + where(abs(x) > 40, 0, x*ndtr_slope(x))",),
         why="1 + erf(x) cancels for negative x",
     ),
     _defined(

@@ -5,6 +5,8 @@ import random
 
 import mpmath
 import pytest
+import sympy
+from sympy.stats import Normal, cdf
 
 import symgrad as sg
 from symgrad.calculus import reference
@@ -82,6 +84,32 @@ def test_a_rule_says_why_and_matches_itself(rule):
     program = parse(rule.pattern)
     if rule.when is None:
         assert str(stabilize(lower(program))) != str(lower(program))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "erfc(-d/sqrt(2))/2",
+        "0.5*(1 + erf(d/sqrt(2)))",
+        "(1 + erf(d/2**0.5))/2",
+        "1/2 + erf(d*sqrt(2)/2)/2",
+        "0.5 + 0.5*erf(d*sqrt(0.5))",
+        "1 - 0.5*erfc(d/sqrt(2))",
+        "1 - (1 - erf(d/sqrt(2)))/2",
+    ],
+)
+def test_the_normal_distribution_is_found_in_each_of_its_forms(text):
+    (node,) = (output.node for output in stabilize(lower(parse(text))).outputs)
+    assert (node.op, node.operands[0].op) == ("ndtr", "input")
+    for d in (-30.0, -1.25, 2.5):
+        want = reference.value(parse("erfc(-d/sqrt(2))/2"), {"d": d})
+        assert error(evaluate([node], {"d": d})[0], want) < 2
+
+
+def test_the_normal_distribution_of_sympy_is_found():
+    distribution = cdf(Normal("X", 0, 1))
+    program = sg.compile(distribution(sympy.Symbol("x", real=True))).program
+    assert [output.node.op for output in stabilize(lower(program)).outputs] == ["ndtr"]
 
 
 def test_differences_of_roots_need_an_exact_difference():

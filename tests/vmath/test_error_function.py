@@ -1,4 +1,4 @@
-"""The branch-free error function, its complement and gelu."""
+"""The branch-free error function, its complement, the normal distribution and gelu."""
 
 from __future__ import annotations
 
@@ -27,8 +27,12 @@ from vmath.test_trigonometric import (
 from symgrad.vmath import error_function
 
 inf, nan = math.inf, math.nan
-NAMES = ("erf", "erf_slope", "erf_slopef", "erfc", "erfcf", "erff", "gelu", "geluf")
+NAMES = (
+    *("erf", "erf_slope", "erf_slopef", "erfc", "erfcf", "erff", "gelu", "geluf"),
+    *("ndtr", "ndtr_slope", "ndtr_slopef", "ndtrf"),
+)
 BOUNDS = {
+    **{"ndtr": 1.9, "ndtrf": 1.9, "ndtr_slope": 1.2, "ndtr_slopef": 1.5},
     **{"erf": 1.6, "erff": 1.6, "erfc": 1.9, "erfcf": 1.9, "gelu": 2.8, "geluf": 3.0},
     **{"erf_slope": 1.2, "erf_slopef": 1.5},
 }
@@ -40,12 +44,16 @@ LAST = {
     "erfcf": 10.05,
     "gelu": -38.4,
     "geluf": -14.1,
+    "ndtr": -38.4,
+    "ndtrf": -14.1,
+    "ndtr_slope": 38.4,
+    "ndtr_slopef": 14.2,
 }
 
 
 def points(name: str, count: int) -> Any:
     rng = np.random.default_rng(len(name))
-    small = logarithmic(rng, -148 if name[-2:] in ("ff", "cf", "uf") else -1070, 1, count)
+    small = logarithmic(rng, -148 if name.removesuffix("f") in NAMES else -1070, 1, count)
     end = LAST.get(name, 6.5)
     parts = [small, rng.uniform(-7, 7, count), end * rng.uniform(0, 1, count)]
     parts.append(rng.uniform(-1.5, 1.5, count))
@@ -60,7 +68,9 @@ def exact(name: str, x: float) -> Any:
         return MP.erfc(t)
     if name.startswith("erf_slope"):
         return 2 * MP.exp(-t * t) / MP.sqrt(MP.pi)
-    return t * MP.erfc(-t / MP.sqrt(2)) / 2
+    if name.startswith("ndtr_slope"):
+        return MP.exp(-t * t / 2) / MP.sqrt(2 * MP.pi)
+    return (t if name.startswith("gelu") else 1) * MP.erfc(-t / MP.sqrt(2)) / 2
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -71,11 +81,11 @@ def test_against_mpmath(name: str) -> None:
         assert error <= BOUNDS[name], (point, error)
 
 
-def bell(t: float) -> float:
-    """Return 2/sqrt(pi)*exp(-t*t), the square in two parts, the first of them exact."""
+def bell(t: float, a: float = 1.0) -> float:
+    """Return 2/sqrt(pi)*exp(-a*t*t), the square in two parts, the first of them exact."""
     high = round(t * 1024) / 1024 if abs(t) < 100 else t
     rest = (t - high) * (t + high)
-    return 2 / math.sqrt(math.pi) * math.exp(-high * high) * math.exp(-rest)
+    return 2 / math.sqrt(math.pi) * math.exp(-a * high * high) * math.exp(-a * rest)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,13 +94,15 @@ def test_against_the_library(name: str) -> None:
     x = points(name, 26_000)
     assert len(x) >= 100_000
     stem = name.removesuffix("f") if name not in ("erf", "erff") else "erf"
-    if stem == "gelu":
+    if stem in ("gelu", "ndtr"):
         x = x[x > 0]
     library = {
         "erf": math.erf,
         "erfc": math.erfc,
         "erf_slope": bell,
         "gelu": lambda t: 0.5 * t * math.erfc(-math.sqrt(0.5) * t),
+        "ndtr": lambda t: 0.5 * math.erfc(-math.sqrt(0.5) * t),
+        "ndtr_slope": lambda t: bell(t, 0.5) / math.sqrt(8),
     }[stem]
     expected = np.array([library(float(v)) for v in x])
     got = on_array(name, x)
@@ -112,6 +124,10 @@ def test_special_values(suffix: str) -> None:
         ("erfc", nan, nan), ("erfc", 28.0, 0.0), ("erfc", 1e30, 0.0), ("erfc", -9.0, 2.0),
         ("erf_slope", inf, 0.0), ("erf_slope", -inf, 0.0), ("erf_slope", nan, nan),
         ("erf_slope", -30.0, 0.0), ("erf_slope", tiny, 1.1283791670955126),
+        ("ndtr", 0.0, 0.5), ("ndtr", -0.0, 0.5), ("ndtr", inf, 1.0), ("ndtr", -inf, 0.0),
+        ("ndtr", nan, nan), ("ndtr", -40.0, 0.0), ("ndtr", 40.0, 1.0), ("ndtr", tiny, 0.5),
+        ("ndtr_slope", inf, 0.0), ("ndtr_slope", -inf, 0.0), ("ndtr_slope", nan, nan),
+        ("ndtr_slope", -40.0, 0.0), ("ndtr_slope", tiny, 0.3989422804014327),
         ("gelu", 0.0, 0.0), ("gelu", -0.0, -0.0), ("gelu", inf, inf), ("gelu", -inf, -0.0),
         ("gelu", nan, nan), ("gelu", -50.0, -0.0), ("gelu", 50.0, 50.0), ("gelu", 1e38, 1e38),
     ]  # fmt: skip
@@ -120,7 +136,7 @@ def test_special_values(suffix: str) -> None:
             assert bits(got)[0] == bits(kind(expected))[0], (name, x, got)
 
 
-@pytest.mark.parametrize("name", ["erf_slope", "erf_slopef", "erfc", "erfcf", "gelu", "geluf"])
+@pytest.mark.parametrize("name", LAST)
 def test_gradual_underflow(name: str) -> None:
     end = LAST[name]
     x = narrow(name, np.linspace(end * 0.95, end * 1.03, 300))
@@ -150,8 +166,9 @@ def test_constants_are_those_of_the_script() -> None:
     table = script().constants()
     for suffix, key, precision in (("", "", 53), ("f", " in float32", 24)):
         pairs = [(f"erf{suffix}", "log(2)"), (f"erf{suffix}", "2/sqrt(pi)")]
-        pairs += [(f"_bell{suffix}", "log(2)"), (f"gelu{suffix}", "1/sqrt(2)")]
+        pairs += [(f"_bell{suffix}", "log(2)"), (f"_over_sqrt2{suffix}", "1/sqrt(2)")]
         pairs += [(f"erf_slope{suffix}", "2/sqrt(pi)")]
+        pairs += [(f"ndtr_slope{suffix}", "1/sqrt(2*pi)")]
         for name, constant in pairs:
             there = {abs(v) for v in table[constant + key]}
             assert there <= {abs(v) for v in numbers(source(name))}

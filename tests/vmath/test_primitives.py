@@ -262,6 +262,14 @@ ACCURACY: dict[str, Accuracy] = {
     "maximum": Accuracy(0, max, PAIRS),
     "minimum": Accuracy(0, min, PAIRS),
     "modulo": Accuracy(0.5, exact_modulo, (*PAIRS, (uniform(-1e9, 1e9), uniform(-3, 3)))),
+    "ndtr": Accuracy(
+        1.9,
+        lambda x: MP.erfc(-x / MP.sqrt(2)) / 2,
+        one(uniform(-37, 0), uniform(0, 12), SMALL, uniform(-2, 2)),
+    ),
+    "ndtr_slope": Accuracy(
+        1.2, lambda x: MP.exp(-x * x / 2) / MP.sqrt(2 * MP.pi), one(SMALL, uniform(-37, 37))
+    ),
     "polygamma": Accuracy(
         10.0,
         lambda n, x: MP.psi(int(n), x),
