@@ -54,8 +54,12 @@ _LINE = 92
 UNROLLED = 4
 #: How many points are summed before their sum goes to the total, and how many lanes there are.
 BLOCK = 256
-#: Rows at distances of a power of two would compete for places in the cache.
-_APART = BLOCK + 8
+#: The same where nothing is summed. A single strip is seldom started; of several the last one,
+#: which writes, comes often, so that memory has something to do while others compute.
+_ONE_STRIP_BLOCK, _STRIPS_BLOCK = 512, 128
+#: So much longer than blocks are rows, which at distances of a power of two would compete for
+#: places in the cache.
+_APART = 8
 #: How many lanes are added to as many others in turn, until one is left.
 HALVES = tuple(1 << k for k in reversed(range(BLOCK.bit_length() - 1)))
 #: How points are combined in a loop, by primitives that vectorise, and their subtotals.
@@ -414,15 +418,18 @@ class _Printer:
         every point of a block has a lane of its own in every sum, over all blocks.
         """
         extent = self.extents[nest.axes[0]]
+        block = BLOCK
+        if not nest.totals[0]:
+            block = _ONE_STRIP_BLOCK if len(strips) == 1 else _STRIPS_BLOCK
         place = rows(strips)
         if place:
             count = 1 + max(place.values())
-            self.kept = self._allocated("kept", count, self.dtype)
+            self.kept = self._allocated("kept", count, block, self.dtype)
         self._lanes(nest)
         start, size = self.names.fresh("start"), self.names.fresh("size")
-        self._line(f"for {start} in range(0, {extent}, {BLOCK}):")
+        self._line(f"for {start} in range(0, {extent}, {block}):")
         self.indent += 1
-        self._line(f"{size} = min({BLOCK}, {extent} - {start})")
+        self._line(f"{size} = min({block}, {extent} - {start})")
         parts = {
             node: self.names.fresh("part")
             for node in nest.totals[0]
@@ -449,11 +456,12 @@ class _Printer:
         self.indent -= 1
         self._fold(totals)
 
-    def _allocated(self, name: str, count: int, dtype: str) -> str:
+    def _allocated(self, name: str, count: int, block: int, dtype: str) -> str:
         """Print the allocation of rows for the points of a block; return their name."""
         memory, skipped = self.names.fresh("memory"), self.names.fresh("skipped")
         array = self.names.fresh(name)
-        for line in print_rows(array, count, _APART, dtype, memory=memory, skipped=skipped):
+        width = block + _APART
+        for line in print_rows(array, count, width, dtype, memory=memory, skipped=skipped):
             self._line(line)
         return array
 
@@ -466,7 +474,7 @@ class _Printer:
         if not wanted:
             return
         wanted.sort(key=lambda node: list(_JOIN).index(str(node.payload)))
-        array = self._allocated("lanes", len(wanted), "float64")
+        array = self._allocated("lanes", len(wanted), BLOCK, "float64")
         for row, node in enumerate(wanted):
             self.collected[node] = array, row
             self._fill(array, str(BLOCK), _neutral(node), row=f"{row}, ")

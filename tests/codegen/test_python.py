@@ -184,6 +184,22 @@ def test_snapshot(name: str) -> None:
     assert printed(text, *transforms, arrays=arrays).source == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [
+        ("sin(x)*y", 512),
+        ("sin(exp(x))*erfc(y)", 128),
+        ("sum(sin(x)*y)", 256),
+        ("sum(sin(exp(x))*erfc(y))", 256),
+    ],
+)
+def test_the_points_of_a_block(text, points) -> None:
+    source = printed(text, arrays={"x": 1, "y": 1}).source
+    assert f"in range(0, n, {points}):" in source
+    assert f"= min({points}, n - " in source
+    assert ("kept" in source) == (f"*{points + 8} + 8)" in source) == ("erfc" in text)
+
+
 HORNER = "((((((((x*a + 1)*x + 2)*x + 3)*x + 4)*x + 5)*x + 6)*x + 7)*x + 8)*x + 9"
 
 
