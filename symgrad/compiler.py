@@ -35,7 +35,14 @@ from .calculus.transform import (
 )
 from .codegen.flatten import flatten
 from .codegen.llvm import print_llvm
-from .codegen.machine import BLOCK, FIELDS, is_basic, print_fold, print_machine
+from .codegen.machine import (
+    BLOCK,
+    FIELDS,
+    PARAMETERS,
+    instruction_set,
+    print_fold,
+    print_machine,
+)
 from .codegen.module import print_module
 from .codegen.python import Function as Printed
 from .codegen.python import print_function
@@ -80,7 +87,7 @@ COMPILED_WHEN_HOT = 2000
 #: take a similar time.
 TRIED = 150_000
 #: About how long compiling an operation takes.
-_SECONDS_ON_ARRAYS, _SECONDS_ON_NUMBERS = 0.005, 0.001
+_SECONDS_ON_ARRAYS, _SECONDS_ON_NUMBERS = 0.002, 0.0004
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,11 +363,8 @@ def _compiled(
     source = print_module([printed], header(program, {name: graph}), wrapped=False)
     native = print_llvm(source, name, cpu()[1])
     if native is not None:
-        text = native + door(
-            [parameter.kind for parameter in printed.parameters],
-            len(printed.returned),
-            printed.dtype,
-        )
+        kinds = [parameter.kind for parameter in printed.parameters]
+        text = native + door(kinds, len(printed.returned), printed.dtype)
         return source, cache.load_native(text), printed.pointwise
     # What Numba takes for a kernel of numbers depends most of all on how many functions it has.
     module = cache.load(source if any(variant.axes) else flatten(source))
@@ -396,7 +400,9 @@ def _interpreter(
         opcodes = {opcode for code in codes for opcode in np.unique(code[::FIELDS]).tolist()}
         if not opcodes:
             return None
-        return cache.load(print_machine(kind, dtype, complete=not is_basic(opcodes))).run
+        return _machine(
+            print_machine(kind, dtype, instruction_set(opcodes)), PARAMETERS[kind], dtype
+        )
 
     dtype = variant.dtype
     machines = Machines(
@@ -405,13 +411,21 @@ def _interpreter(
         machine("point", dtype, [sections[0].head]),
         machine("point", "float64", [section.head for section in sections[1:]]),
         machine("blocks", dtype, [section.body for section in sections]),
-        cache.load(print_fold()).run if any(s.totals for s in sections) else None,
+        _machine(print_fold(), PARAMETERS["fold"]) if any(s.totals for s in sections) else None,
     )
     later = None
     if not wanted and work <= COMPILED_WHEN_HOT:
         each = _SECONDS_ON_ARRAYS if any(variant.axes) else _SECONDS_ON_NUMBERS
         later = Compiled(lambda: _compiled(program, graph, name, variant)[1], each * work)
     return Interpreter(tape, dtype, machines, len(graph.inputs), later)
+
+
+def _machine(source: str, parameters: Sequence[str], dtype: str = "float64") -> Any:
+    """Return the function of a machine's module."""
+    native = print_llvm(source, "run", cpu()[1])
+    if native is not None:
+        return cache.load_native(native + door(parameters, 0, dtype))
+    return cache.load(source).run
 
 
 def _adds_points(graph: Graph) -> bool:

@@ -22,11 +22,23 @@ from .ssa import (
     Value,
     constant,
     joined,
+    kind_of,
+    received,
 )
 
 __all__ = ["print_llvm"]
 
 _NUMBER_TYPES = {"numba.float32": SINGLE, "numba.float64": DOUBLE}
+#: The types of parameters by what decorators call them; "number" is one of those above.
+_PARAMETERS = {
+    "array": "array.number",
+    "number": "number",
+    "number[::1]": "array.number",
+    "numba.float64[::1]": "array.double",
+    "numba.int64": INT,
+    "numba.uint32[::1]": "array.u32",
+    "result": "array.number",
+}
 #: The space of a parameter.
 _SLOT = INT
 #: What a kernel takes beside its inputs. It is not to be inlined, since LLVM would mix what it
@@ -87,20 +99,21 @@ class _Module:
         kind = _NUMBER_TYPES.get(self.aliases.get("number", ""))
         if kernel is None or kind is None:
             raise LeftToNumbaError
-        kinds = _parameters(kernel, kind)
+        parameters = [received(k, f"%a{n}") for n, k in enumerate(_parameters(kernel, kind))]
+        kinds = [ADDRESS if isinstance(p, Array) else p.kind for p in parameters]
         self.loops = loops = ADDRESS in kinds
         # A single number is computed as everywhere else: AVX-512 is for vectors.
-        self.wide = self.wide and loops
+        self.wide = self.wide and any(map(_asks_for_wide_vectors, self.functions.values()))
         door = Body(self)
         read = [
             door.read(kind, "%inputs", constant(place), _SLOT)
             for place, kind in enumerate(kinds)
         ]
         body = Body(self) if loops else door
-        values = [Value(k, f"%a{n}") for n, k in enumerate(kinds)] if loops else read
-        for parameter, value in zip(kernel.args.args, values, strict=True):
-            is_array = value.kind == ADDRESS
-            body.held[parameter.arg] = Array(kind, value.text) if is_array else value
+        for parameter, value in zip(
+            kernel.args.args, parameters if loops else read, strict=True
+        ):
+            body.held[parameter.arg] = value
         outputs = body.run(kernel.body, lambda values: body.write(values, kind))
         if len(kinds) + len(outputs) > _MOST or not (outputs or loops):
             raise LeftToNumbaError
@@ -120,12 +133,8 @@ class _Module:
 
         Arrays can be promised not to overlap as parameters of a function only.
         """
-        alone = f"{ADDRESS} noalias" if body.no_overlap else ADDRESS
-        types = [alone if kind == ADDRESS else kind for kind in kinds]
-        taken = ", ".join(f"{kind} %a{place}" for place, kind in enumerate(types))
-        wish = ' "prefer-vector-width"="512"' * body.wide_vectors
-        head = f"define internal void @loops({taken}, {_TAKEN}) noinline{wish}"
-        self.text.append(body.text(head))
+        head = f"define internal void @loops({_declared(kinds, body)}, {_TAKEN}) noinline"
+        self.text.append(body.text(head + _wish(body)))
 
     def meaning(self, name: str) -> str:
         """Return the name that stands at the end of a chain of aliases."""
@@ -133,9 +142,11 @@ class _Module:
             name = self.aliases[name]
         return name
 
-    def call(self, name: str, arguments: Sequence[Value]) -> tuple[str, tuple[str, ...]]:
+    def call(
+        self, name: str, arguments: Sequence[Value | Array]
+    ) -> tuple[str, tuple[str, ...]]:
         """Return the name and the types of results of a function for arguments."""
-        kinds = tuple(argument.kind for argument in arguments)
+        kinds = tuple(map(kind_of, arguments))
         found = self.known.get((name, kinds))
         if found is None:
             found = self.known[name, kinds] = self._define(name, kinds)
@@ -143,20 +154,25 @@ class _Module:
 
     def _define(self, name: str, kinds: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
         function = self.functions[name]
-        parameters = [parameter.arg for parameter in function.args.args]
-        if len(parameters) != len(kinds):
+        names = [parameter.arg for parameter in function.args.args]
+        if len(names) != len(kinds):
             raise LeftToNumbaError
         body = Body(self)
-        for parameter, kind in zip(parameters, kinds, strict=True):
-            body.held[parameter] = Value(kind, f"%a{len(body.held)}")
+        parameters = [received(kind, f"%a{place}") for place, kind in enumerate(kinds)]
+        body.held.update(zip(names, parameters, strict=True))
+        before = self.heap
         results = body.run(function.body, body.give)
-        taken = ", ".join(f"{kind} %a{place}" for place, kind in enumerate(kinds))
+        if self.heap > before:
+            # Only the kernel is given memory.
+            raise LeftToNumbaError
+        types = [ADDRESS if isinstance(p, Array) else p.kind for p in parameters]
         symbol = "@" + ".".join((name, *kinds))
         wish = any("forceinline" in ast.unparse(d) for d in function.decorator_list)
-        head = f"define internal {joined(results)} {symbol}({taken})"
-        apart = self.loops and any(isinstance(part, ast.If) for part in ast.walk(function))
+        head = f"define internal {joined(results)} {symbol}({_declared(types, body)})"
+        branches = any(isinstance(part, ast.If) for part in ast.walk(function))
+        apart = ADDRESS in types or (self.loops and branches)
         inline = " alwaysinline" if wish else " noinline" * apart
-        self.text.append(body.text(head + inline))
+        self.text.append(body.text(head + inline + _wish(body)))
         return symbol, results
 
     def declare(self, result: str, symbol: str, kinds: Sequence[str]) -> None:
@@ -186,7 +202,27 @@ def _parameters(function: ast.FunctionDef, number: str) -> list[str]:
     for decorator in function.decorator_list:
         match decorator:
             case ast.Call(_, [ast.List([ast.Tuple(types)]), *_]):
-                names = [ast.unparse(each) for each in types]
-                known = {"numba.int64": INT, "array": ADDRESS, "result": ADDRESS}
-                return [known.get(name, number) for name in names]
+                known = [_PARAMETERS.get(ast.unparse(each)) for each in types]
+                if None in known:
+                    raise LeftToNumbaError
+                return [kind.replace("number", number) for kind in known if kind]
     return [number] * len(function.args.args)
+
+
+def _declared(kinds: Sequence[str], body: Body) -> str:
+    """Return the parameters of a function."""
+    alone = f"{ADDRESS} noalias" if body.no_overlap else ADDRESS
+    types = [alone if kind == ADDRESS else kind for kind in kinds]
+    return ", ".join(f"{kind} %a{place}" for place, kind in enumerate(types))
+
+
+def _wish(body: Body) -> str:
+    """Return the attribute of a function whose vectors are to be as wide as can be."""
+    return ' "prefer-vector-width"="512"' * body.wide_vectors
+
+
+def _asks_for_wide_vectors(function: ast.FunctionDef) -> bool:
+    return any(
+        isinstance(node, ast.Call) and ast.unparse(node.func) == "wide_vectors"
+        for node in ast.walk(function)
+    )

@@ -7,22 +7,31 @@ what kernels compute, bit for bit, and a new row of the table is a new instructi
 There are two machines. One holds a number in each register and runs a tape once; the other
 holds a block of points in each register and runs the tape once for every block, so that an
 instruction is a vectorised loop and the price of reading it is shared by many points.
+
+Both come with three sets of instructions. LLVM builds all but the complete one, in a second at
+most; that one has functions of the C library, for which Numba takes half a minute.
 """
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Literal
 
 from .. import vmath
 from ..graph.node import NEUTRAL, Builder, Graph, Output
 from ..language.functions import FUNCTIONS, REDUCTIONS
-from .memory import print_rows
 from .python import BLOCK, HALVES, Function, print_function
 
-__all__ = ["BLOCK", "FIELDS", "OPCODES", "is_basic", "print_fold", "print_machine"]
+__all__ = [
+    "BLOCK",
+    "FIELDS",
+    "OPCODES",
+    "PARAMETERS",
+    "instruction_set",
+    "print_fold",
+    "print_machine",
+]
 
 #: Numbers of an instruction: its opcode, the register of its result, up to three operands.
 FIELDS = 5
@@ -31,15 +40,22 @@ FIELDS = 5
 _LOWERED = REDUCTIONS | {"clip"}
 _NAMES = ("x", "y", "z")
 
-_OPERATIONS = ("reciprocal", *(name for name in FUNCTIONS if name not in _LOWERED))
-#: What most formulas consist of; a machine for only these is built in less time.
-_BASIC = frozenset(
-    {
-        "add", "sub", "mul", "div", "neg", "reciprocal", "pow",
-        "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "where",
-        "sin", "cos", "tan", "tanh", "sech2", "exp", "log", "sqrt", "abs", "max", "min",
-    }
+_OPERATIONS = dict.fromkeys(["reciprocal", *(f for f in FUNCTIONS if f not in _LOWERED)]).keys()
+#: What most formulas consist of.
+_BASIC = (
+    "add", "sub", "mul", "div", "neg", "reciprocal", "pow",
+    "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "where",
+    "sin", "cos", "tan", "tanh", "sech2", "exp", "log", "sqrt", "abs", "max", "min",
 )  # fmt: skip
+#: What calls the C library, and so needs Numba.
+_LIBRARY = (
+    *("gamma", "lgamma", "digamma", "polygamma", "besselj0", "besselj1", "sinc_derivative"),
+)
+_SETS: Mapping[str, Sequence[str]] = {
+    "basic": _BASIC,
+    "elementary": [name for name in _OPERATIONS if name not in _LIBRARY],
+    "complete": [*_OPERATIONS],
+}
 
 #: How a lane takes in a point, and how two lanes become one.
 _COLLECT = {
@@ -65,9 +81,7 @@ OPCODES = {
     )
 }  # fmt: skip
 
-_BASIC_OPCODES = frozenset(
-    opcode for name, opcode in OPCODES.items() if name in _BASIC or name not in _OPERATIONS
-)
+_NUMBERED = {opcode: name for name, opcode in OPCODES.items()}
 
 _HEADER = '''\
 """The register machine of symgrad for {what}, {dtype}."""
@@ -78,54 +92,81 @@ import numba
 import numpy as np
 '''
 
+#: What the functions of the modules take.
+PARAMETERS: Mapping[str, Sequence[str]] = {
+    "point": ("extent", "array", "array"),
+    "blocks": (
+        *("extent", "array", "array", "extent", "extent", "extent"),
+        *("array", "array", "array", "extent", "array"),
+    ),
+    "fold": ("extent", "array", "array", "array"),
+}
+
 _DECORATOR = f"@numba.njit({vmath.UNWRAPPED})"
 
 _POINT = """\
 @numba.njit(
-    [(numba.uint32[:, ::1], number[::1])],
+    [(numba.int64, numba.uint32[::1], number[::1])],
     error_model="numpy", nogil=True, cache=True,
 )
-def run(tape, registers):
-    for line in range(len(tape)):
-        opcode = tape[line, 0]
+def run(length, tape, registers):
+    for line in range(length):
+        at = {fields}*line
+        opcode = tape[at]
 {dispatch}
 """
 
 _BLOCKS = """\
 @numba.njit(
-    [(numba.uint32[:, ::1], number[::1], numba.int64, numba.int64, number[:, ::1],
-      number[:, ::1], numba.float64[:, ::1], numba.int64)],
+    [(numba.int64, numba.uint32[::1], number[::1], numba.int64, numba.int64, numba.int64,
+      number[::1], number[::1], numba.float64[::1], numba.int64, number[::1])],
     error_model="numpy", nogil=True, cache=True,
 )
-def run(tape, numbers, size, block, inputs, outputs, lanes, first):
-{registers}
-    points = inputs.shape[1]
-    for start in range(0, points, block):
+def run(length, tape, numbers, points, block, blocks, inputs, outputs, lanes, first, registers):
+    for number in range(blocks):
+        start = number*block
         n = min(block, points - start)
-        for line in range(len(tape)):
-            opcode = tape[line, 0]
-            value = registers[tape[line, 1]]
-            x = registers[tape[line, 2]]
+        for line in range(length):
+            at = {fields}*line
+            opcode = tape[at]
+            value = registers[tape[at + 1]*block:]
+            x = registers[tape[at + 2]*block:]
 {dispatch}
 """
 
 _BLOCK_COPIES = """\
             if opcode == {number}:
-                value[:n] = numbers[tape[line, 3]]
+                spread_block(n, numbers[tape[at + 3]], value)
             elif opcode == {load}:
-                value[:n] = inputs[tape[line, 3], start : start + n]
+                copy_block(n, inputs[tape[at + 3]*points + start:], value)
             elif opcode == {store}:
-                outputs[tape[line, 3], start : start + n] = x[:n]
+                copy_block(n, x, outputs[tape[at + 3]*points + start:])
             elif opcode == {integer_power}:
-                integer_power_block(n, x, numba.int32(tape[line, 3]), value)"""
+                integer_power_block(n, x, {exponent}, value)"""
 
 _COLLECTION = """\
             elif opcode == {opcode}:
-                collect_{name}(n, x, lanes[tape[line, 3], (first + start) % {block} :])"""
+                collect_{name}(n, x, lanes[tape[at + 3]*{lanes} + (first + start & {rest}):])"""
+
+#: A whole number with a sign, of which a tape has the last 32 bits.
+_EXPONENT = "(tape[at + 3] ^ 2147483648) - 2147483648"
+
+_COPIES = (
+    """\
+def spread_block(n, x, value_out):
+    for i in range(n):
+        value_out[i] = x
+""",
+    """\
+def copy_block(n, x, value_out):
+    no_overlap()
+    for i in range(n):
+        value_out[i] = x[i]
+""",
+)
 
 _COLLECT_BLOCK = """\
 def collect_{name}(n, x, lanes):
-    wide_vectors()
     no_overlap()
     for i in range(n):
         {join}
@@ -133,15 +174,17 @@ def collect_{name}(n, x, lanes):
 
 _FOLD = """\
 @numba.njit(
-    [(numba.float64[:, ::1], numba.uint32[::1], numba.float64[::1])],
+    [(numba.int64, number[::1], numba.uint32[::1], number[::1])],
     error_model="numpy", nogil=True, cache=True,
 )
-def run(lanes, opcodes, totals):
-    for row in range(len(opcodes)):
+def run(rows, lanes, opcodes, totals):
+    for row in range(rows):
+        at = {lanes}*row
+        opcode = opcodes[row]
         for half in {halves}:
             for k in range(half):
 {dispatch}
-        totals[row] = lanes[row, 0]
+        totals[row] = lanes[at]
 """
 
 _INTEGER_POWER = (
@@ -161,23 +204,25 @@ def integer_power_block(n, x, exponent, value_out):
 
 @cache
 def print_machine(
-    points: Literal["point", "blocks"], dtype: str = "float64", *, complete: bool = True
+    points: Literal["point", "blocks"], dtype: str = "float64", instructions: str = "complete"
 ) -> str:
     """Return the text of the module of a machine; its function is called ``run``.
 
+    Matrices are passed as arrays of one dimension, row by row.
+
     Args:
-        points: "point" for numbers in the registers, ``run(tape, registers)``. "blocks" for
-            blocks of points in the registers, ``run(tape, numbers, size, block, inputs,
-            outputs, lanes, first)``: a row of `inputs` is an input and a row of `outputs` an
-            output at all points. A row of `lanes` is what a reduction has collected; `first`
-            is where these points are among all. Blocks with reductions have 256 points or a
-            part of that.
+        points: "point" for numbers in the registers, ``run(length, tape, registers)``, where
+            `length` counts instructions. "blocks" for blocks of points in the registers,
+            ``run(length, tape, numbers, points, block, blocks, inputs, outputs, lanes, first,
+            registers)``: a row of `inputs` is an input and a row of `outputs` an output at all
+            points. A row of `lanes` is what a reduction has collected; `first` is where these
+            points are among all. `registers` is memory for rows of `block` points. Blocks with
+            reductions have 256 points or a part of that.
         dtype: the floating-point type of the arithmetic.
-        complete: with all instructions, and not only with those that `is_basic` names.
+        instructions: which it has, as `instruction_set` says.
     """
     blocks = points == "blocks"
-    operations = [name for name in _OPERATIONS if complete or name in _BASIC]
-    printed = {name: _instruction(name, blocks, dtype) for name in operations}
+    printed = {name: _instruction(name, blocks, dtype) for name in _SETS[instructions]}
     primitives = {"integer_power", *(p for f in printed.values() for p in f.primitives)}
     if blocks:
         primitives |= {"wide_vectors", "no_overlap", "larger", "smaller"}
@@ -190,22 +235,16 @@ def print_machine(
     sources = [function.source for function in printed.values()]
     sources.append(_INTEGER_POWER[blocks].format(number=f"np.{dtype}"))
     if blocks:
+        sources += _COPIES
         sources += [
             _COLLECT_BLOCK.format(name=name, join=join.format(lane="lanes[i]", value="x[i]"))
             for name, join in _COLLECT.items()
         ]
     parts += [f"\n{_DECORATOR}\n{source}" for source in sources]
-    if blocks:
-        registers = print_rows(
-            "registers", "size", "block", dtype, memory="memory", skipped="skipped"
-        )
-        body = _BLOCKS.format(
-            registers=textwrap.indent("\n".join(registers), "    "),
-            dispatch=_dispatch_blocks(printed),
-        )
-    else:
-        body = _POINT.format(dtype=dtype, dispatch=_dispatch_point(printed))
-    parts.append(f"\n{body}")
+    body, dispatch = (
+        (_BLOCKS, _dispatch_blocks(printed)) if blocks else (_POINT, _dispatch_point(printed))
+    )
+    parts.append(f"\n{body.format(fields=FIELDS, dispatch=dispatch)}")
     return "\n".join(parts)
 
 
@@ -213,27 +252,33 @@ def print_machine(
 def print_fold() -> str:
     """Return the text of the module whose function combines the lanes of reductions.
 
-    ``run(lanes, opcodes, totals)`` adds halves to halves, as compiled kernels do, and puts what
-    is left of a row of `lanes` into `totals`; `opcodes` are those that have collected the rows.
+    ``run(rows, lanes, opcodes, totals)`` adds halves to halves, as compiled kernels do, and
+    puts what is left of a row of `lanes` into `totals`; `opcodes` are those that have collected
+    the rows.
     """
     lines = []
     for number, (name, join) in enumerate(_COLLECT.items()):
         opcode = OPCODES[f"collect_{name}"]
         lines += [
-            f"                {'elif' if number else 'if'} opcodes[row] == {opcode}:",
-            f"{' ' * 20}{join.format(lane='lanes[row, k]', value='lanes[row, half + k]')}",
+            f"                {'elif' if number else 'if'} opcode == {opcode}:",
+            f"{' ' * 20}{join.format(lane='lanes[at + k]', value='lanes[at + half + k]')}",
         ]
     parts = [
         _HEADER.format(what="lanes", dtype="float64"),
         vmath.definitions({"larger", "smaller"}).strip("\n") + "\n",
-        "\n" + _FOLD.format(halves=HALVES, dispatch="\n".join(lines)),
+        "number = numba.float64\n",
+        "\n" + _FOLD.format(lanes=BLOCK, halves=HALVES, dispatch="\n".join(lines)),
     ]
     return "\n".join(parts)
 
 
-def is_basic(opcodes: Iterable[int]) -> bool:
-    """Tell whether a machine that is not complete has all of these instructions."""
-    return all(opcode in _BASIC_OPCODES for opcode in opcodes)
+def instruction_set(opcodes: Iterable[int]) -> str:
+    """Return the name of the smallest set that has all of these instructions.
+
+    "basic" is built soonest, "elementary" needs no Numba, "complete" has them all.
+    """
+    wanted = {_NUMBERED[opcode] for opcode in opcodes} & _OPERATIONS
+    return next(name for name, has in _SETS.items() if wanted.issubset(has))
 
 
 def _instruction(op: str, blocks: bool, dtype: str) -> Function:
@@ -262,30 +307,33 @@ def _dispatch_point(printed: dict[str, Function]) -> str:
 
     Compilers make a table of jumps of such a chain.
     """
-    call = "integer_power_point(registers[tape[line, 2]], numba.int32(tape[line, 3]))"
     lines = [
         f"        if opcode == {OPCODES['integer_power']}:",
-        f"            registers[tape[line, 1]] = {call}",
+        f"            exponent = {_EXPONENT}",
+        "            power = integer_power_point(registers[tape[at + 2]], exponent)",
+        "            registers[tape[at + 1]] = power",
     ]
     for name, function in printed.items():
-        operands = [f"registers[tape[line, {k + 2}]]" for k in range(_operand_count(name))]
+        operands = [f"registers[tape[at + {k + 2}]]" for k in range(_operand_count(name))]
         call = f"{function.name}({', '.join(operands)})"
         lines += [
             f"        elif opcode == {OPCODES[name]}:",
-            f"            registers[tape[line, 1]] = {call}",
+            f"            registers[tape[at + 1]] = {call}",
         ]
     return "\n".join(lines)
 
 
 def _dispatch_blocks(printed: dict[str, Function]) -> str:
     """Return the code that executes one instruction on blocks."""
-    lines = [_BLOCK_COPIES.format(**OPCODES)]
+    lines = [_BLOCK_COPIES.format(**OPCODES, exponent=_EXPONENT)]
     lines += [
-        _COLLECTION.format(name=name, opcode=OPCODES[f"collect_{name}"], block=BLOCK)
+        _COLLECTION.format(
+            name=name, opcode=OPCODES[f"collect_{name}"], lanes=BLOCK, rest=BLOCK - 1
+        )
         for name in _COLLECT
     ]
     for name, function in printed.items():
-        more = [f"registers[tape[line, {k + 2}]]" for k in range(1, _operand_count(name))]
+        more = [f"registers[tape[at + {k + 2}]*block:]" for k in range(1, _operand_count(name))]
         call = f"{function.name}({', '.join(['n', 'x', *more, 'value'])})"
         lines += [
             f"            elif opcode == {OPCODES[name]}:",

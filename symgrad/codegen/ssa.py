@@ -30,12 +30,18 @@ __all__ = [
     "Value",
     "constant",
     "joined",
+    "kind_of",
+    "received",
 ]
 
 DOUBLE, SINGLE, INT, _INT32, _BOOL = "double", "float", "i64", "i32", "i1"
 _FLOATS = (SINGLE, DOUBLE)
+#: Elements of arrays that are whole numbers of 32 bits without a sign.
+_UNSIGNED = "u32"
 _NUMBERS = (*_FLOATS, INT, _INT32)
 ADDRESS = "ptr"
+#: The type of a parameter that is an array, before that of its elements.
+_ARRAY_OF = "array."
 #: How many bytes a kernel may keep on the stack, of which some threads have little.
 _STACK = 1 << 16
 _SUFFIXES: Mapping[str, str] = {SINGLE: "f32", DOUBLE: "f64", INT: "i64"}
@@ -97,6 +103,8 @@ _VECTORS: Mapping[str, str] = {
     for name in ("exponent", "significand", "scaled", "log_edges")
     for kind in _FLOATS
 }
+#: Promises about the arrays of a function, and wishes for its loops.
+_WISHES = ("no_overlap", "wide_vectors", "interleaved")
 _CONSTANTS = {"math.inf": math.inf, "math.nan": math.nan, "math.pi": math.pi}
 
 
@@ -152,7 +160,9 @@ class Module(Protocol):
         """Return the name that stands at the end of a chain of aliases."""
         ...
 
-    def call(self, name: str, arguments: Sequence[Value]) -> tuple[str, tuple[str, ...]]:
+    def call(
+        self, name: str, arguments: Sequence[Value | Array]
+    ) -> tuple[str, tuple[str, ...]]:
         """Return the name and the types of results of a function for arguments."""
         ...
 
@@ -216,7 +226,11 @@ class Body:
             case ast.Expr(ast.Constant()):
                 pass
             case ast.Expr(ast.Call(ast.Name(name), arguments, [])):
-                self._wish(self.module.meaning(name), arguments)
+                called = self.module.meaning(name)
+                if called in _WISHES:
+                    self._wish(called, arguments)
+                else:
+                    self._procedure(called, [self._held(argument) for argument in arguments])
             case ast.Assign([ast.Subscript(array, index)], value):
                 self._store(*self._place(array, index), self.number(value))
             case ast.Assign([target], value):
@@ -254,8 +268,18 @@ class Body:
         self.finish(values)
         return True
 
+    def _procedure(self, name: str, held: Sequence[_Held]) -> None:
+        """Call a function that writes into arrays and returns nothing."""
+        arguments = [each for each in held if isinstance(each, Value | Array)]
+        if len(arguments) < len(held) or name not in self.module.functions:
+            raise LeftToNumbaError
+        symbol, results = self.module.call(name, arguments)
+        if results:
+            raise LeftToNumbaError
+        self.lines.append(f"call void {symbol}({_passed(arguments)})")
+
     def _wish(self, name: str, arguments: Sequence[ast.expr]) -> None:
-        """Heed a promise about the arrays of a kernel, or a wish for its loops."""
+        """Heed a promise about the arrays of a function, or a wish for its loops."""
         match name, arguments:
             case "no_overlap", []:
                 self.no_overlap = True
@@ -356,6 +380,9 @@ class Body:
 
     def give(self, values: Sequence[Value]) -> None:
         """Return values."""
+        if not values:
+            self.lines.append("ret void")
+            return
         if len(values) == 1:
             self.lines.append(f"ret {values[0].kind} {values[0].text}")
             return
@@ -385,6 +412,9 @@ class Body:
     # Arrays
 
     def _load(self, kind: str, address: str) -> Value:
+        if kind == _UNSIGNED:
+            bits = self._new(_INT32, f"load i32, ptr {address}").text
+            return self._new(INT, f"zext i32 {bits} to i64")
         return self._new(kind, f"load {kind}, ptr {address}")
 
     def _store(self, kind: str, address: str, value: Value) -> None:
@@ -415,7 +445,8 @@ class Body:
         return held.kind, self._address(held, place)
 
     def _address(self, array: Array, place: Value) -> str:
-        steps = f"{array.kind}, ptr {array.text}, i64 {place.text}"
+        kind = _INT32 if array.kind == _UNSIGNED else array.kind
+        steps = f"{kind}, ptr {array.text}, i64 {place.text}"
         return self._new(ADDRESS, f"getelementptr inbounds {steps}").text
 
     def _allocated(self, count: Value, kinds: Sequence[ast.expr]) -> Array:
@@ -641,6 +672,9 @@ class Body:
         if called in _EXTREMA:
             instruction, kind = _EXTREMA[called]
             return self._intrinsic(instruction, kind, [self._to(kind, a) for a in arguments])
+        if called == "np.fmod":
+            one, two = (self._to(DOUBLE, argument).text for argument in arguments)
+            return self._new(DOUBLE, f"frem double {one}, {two}")
         if called in _VECTORS:
             self.module.instructions.add(called)
             kind = _VECTORS[called]
@@ -664,9 +698,8 @@ class Body:
         if called not in self.module.functions:
             raise LeftToNumbaError
         symbol, kinds = self.module.call(called, arguments)
-        taken = ", ".join(f"{argument.kind} {argument.text}" for argument in arguments)
         kind = joined(kinds)
-        result = self._new(kind, f"call {kind} {symbol}({taken})")
+        result = self._new(kind, f"call {kind} {symbol}({_passed(arguments)})")
         if len(kinds) == 1:
             return result
         return tuple(
@@ -788,10 +821,39 @@ def _values(held: _Held) -> tuple[Value, ...]:
     return (held,) if isinstance(held, Value) else held
 
 
+def kind_of(argument: Value | Array) -> str:
+    """Return the type of what is passed to a function.
+
+    >>> kind_of(Value("double", "%x")), kind_of(Array("double", "%x"))
+    ('double', 'array.double')
+    """
+    return argument.kind if isinstance(argument, Value) else f"{_ARRAY_OF}{argument.kind}"
+
+
+def received(kind: str, text: str) -> Value | Array:
+    """Return a parameter of such a type.
+
+    >>> received("array.double", "%x")
+    Array(kind='double', text='%x', columns=0)
+    """
+    if kind.startswith(_ARRAY_OF):
+        return Array(kind.removeprefix(_ARRAY_OF), text)
+    return Value(kind, text)
+
+
+def _passed(arguments: Sequence[Value | Array]) -> str:
+    """Return how arguments are passed to a function."""
+    return ", ".join(
+        f"{a.kind if isinstance(a, Value) else ADDRESS} {a.text}" for a in arguments
+    )
+
+
 def joined(kinds: Sequence[str]) -> str:
     """Return the type of several values together.
 
-    >>> joined(["double"]), joined(["double", "i64"])
-    ('double', '{double, i64}')
+    >>> joined(["double"]), joined(["double", "i64"]), joined([])
+    ('double', '{double, i64}', 'void')
     """
+    if not kinds:
+        return "void"
     return kinds[0] if len(kinds) == 1 else f"{{{', '.join(kinds)}}}"

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LEAST", "empty", "until_aligned"]
+__all__ = ["LEAST", "aligned", "empty", "until_aligned"]
 
 #: The size in bytes from which the pool cares for a result.
 LEAST = 1 << 18
@@ -95,8 +95,12 @@ def until_aligned(array: np.ndarray) -> int:
     return -array.ctypes.data % _ALIGNED // array.itemsize
 
 
-def _block(nbytes: int) -> np.ndarray:
-    """Return new memory that begins where the widest vectors, and lines of the cache, do."""
+def aligned(nbytes: int) -> np.ndarray:
+    """Return new memory that begins where the widest vectors, and lines of the cache, do.
+
+    >>> until_aligned(aligned(80).view(float))
+    0
+    """
     memory = np.empty(nbytes + _ALIGNED, np.uint8)
     skipped = until_aligned(memory)
     return memory[skipped : skipped + nbytes]
@@ -116,5 +120,5 @@ def empty(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         return np.empty(shape, dtype)
     block = _pool.take(nbytes)
     if block is None:
-        block = _block(nbytes)
+        block = aligned(nbytes)
     return np.asarray(_Lease(block)).view(dtype).reshape(shape)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from ..errors import UnsupportedError
+from .buffers import aligned
 
 __all__ = ["Compiled", "Interpreter", "Machines", "Section", "Tape"]
 
@@ -208,16 +209,30 @@ class Interpreter:
         points = _points(tape.axes, values)
         lanes = section.lanes()
         rows = len(arrays) + len(outputs)
-        wish = min(_COPY_BYTES // (rows * self._dtype.itemsize), _LAUNCH // len(section.body))
+        wish = min(_COPY_BYTES // (rows * self._dtype.itemsize), _LAUNCH // section.body_length)
         step = _power_of_two(wish, section.block, max(points, section.block))
         block = min(section.block, points)
+        row = block * self._dtype.itemsize
+        registers = aligned(section.body_size * row).view(self._dtype)
         for start in range(0, points, step):
             stop = min(start + step, points)
             loaded = np.empty((len(arrays), stop - start), self._dtype)
             for row, source in zip(loaded, arrays, strict=True):
                 row[:] = source[start:stop]
             made = np.empty((len(outputs), stop - start), self._dtype)
-            run(section.body, known, section.body_size, block, loaded, made, lanes, start)
+            run(
+                section.body_length,
+                section.body,
+                known,
+                stop - start,
+                block,
+                -(-(stop - start) // block),
+                loaded.reshape(-1),
+                made.reshape(-1),
+                lanes.reshape(-1),
+                start,
+                registers,
+            )
             for output, row in zip(outputs, made, strict=True):
                 output[start:stop] = row
         section.fold(lanes, numbers)
@@ -230,11 +245,11 @@ class _Prepared:
         self, section: Section, dtype: np.dtype, machines: Machines, wide: bool
     ) -> None:
         fields = machines.fields
-        self.head = section.head.reshape(-1, fields)
+        self.head, self.head_length = section.head, len(section.head) // fields
         self.known = section.known
         self.point = (machines.wide if wide else machines.point) if len(self.head) else None
         self.dtype = np.dtype(np.float64) if wide else dtype
-        self.body = section.body.reshape(-1, fields)
+        self.body, self.body_length = section.body, len(section.body) // fields
         self.body_size = section.body_size
         self.blocks = machines.blocks if len(self.body) else None
         self.loads, self.stores = section.loads, section.stores
@@ -251,10 +266,10 @@ class _Prepared:
         if self.point is None:
             return
         if self.dtype == numbers.dtype:
-            self.point(self.head, numbers)
+            self.point(self.head_length, self.head, numbers)
             return
         registers = numbers.astype(self.dtype)
-        self.point(self.head, registers)
+        self.point(self.head_length, self.head, registers)
         numbers[:] = registers
 
     def lanes(self) -> np.ndarray:
@@ -268,7 +283,7 @@ class _Prepared:
         """Put the results of the reductions where they belong."""
         if self._fold is not None and len(lanes):
             totals = numbers[self.known : self.known + len(lanes)]
-            self._fold(lanes, self.opcodes, totals)
+            self._fold(len(lanes), lanes.reshape(-1), self.opcodes, totals)
 
 
 def _places(numbers: Sequence[int]) -> slice | np.ndarray:

@@ -12,7 +12,14 @@ from oracle import SPECIAL, identical, seeded
 import symgrad as sg
 from symgrad import compiler
 from symgrad.calculus.transform import Gradient
-from symgrad.codegen.machine import FIELDS, OPCODES, is_basic, print_machine
+from symgrad.codegen.llvm import print_llvm
+from symgrad.codegen.machine import (
+    FIELDS,
+    OPCODES,
+    instruction_set,
+    print_fold,
+    print_machine,
+)
 from symgrad.codegen.tape import Tape, assemble, has_tape
 from symgrad.compiler import COMPILED_AT_ONCE, Variant, build_graph
 from symgrad.errors import ArgumentError, UnsupportedError
@@ -320,17 +327,29 @@ def test_a_tape_is_the_same_every_time():
         assert repr(tape_of(TEXT, arrays=("x",))) == repr(tape_of(TEXT, arrays=("x",)))
 
 
+SETS = ("basic", "elementary", "complete")
+
+
 def test_every_row_is_an_instruction_of_the_complete_machine():
     assert set(FUNCTIONS) - LOWERED <= set(OPCODES)
     for points in ("point", "blocks"):
-        text = print_machine(points)
-        basic = print_machine(points, complete=False)
-        assert text == print_machine.__wrapped__(points)
+        texts = {name: print_machine(points, "float64", name) for name in SETS}
+        assert texts["complete"] == print_machine.__wrapped__(points)
         for name, opcode in OPCODES.items():
             if name.startswith(("number", "load", "store", "collect")) and points == "point":
                 continue
-            assert f"opcode == {opcode}:" in text
-            assert (f"opcode == {opcode}:" in basic) == is_basic([opcode])
+            smallest = SETS.index(instruction_set([opcode]))
+            has = [f"opcode == {opcode}:" in text for text in texts.values()]
+            assert has == [place >= smallest for place in range(3)]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("points", ["point", "blocks"])
+def test_only_the_complete_machine_needs_numba(points, dtype):
+    for name in SETS[:2]:
+        assert print_llvm(print_machine(points, dtype, name), "run") is not None
+    assert print_llvm(print_machine(points, dtype), "run") is None
+    assert print_llvm(print_fold(), "run") is not None
 
 
 def test_the_choice_of_a_backend():

@@ -17,14 +17,25 @@ def python(code, **env):
     )
 
 
+LARGE = "; ".join(["u0 = erf(x)*y", *(f"u{k + 1} = sin(u{k})*y" for k in range(200))])
+
+
 @pytest.mark.parametrize("x", ["2.0", "np.ones(9)"])
-@pytest.mark.parametrize(("formula", "starts"), [("x*y", "False"), ("gamma(x)*y", "True")])
+@pytest.mark.parametrize(
+    ("formula", "backend", "starts"),
+    [
+        ("x*y", "jit", "False"),
+        ("gamma(x)*y", "jit", "True"),
+        (LARGE, "auto", "False"),
+        (f"{LARGE}; sum(u200)", "interpreter", "False"),
+    ],
+)
 def test_only_functions_of_the_c_library_start_numba_and_not_scipy(
-    x, formula, starts, tmp_path
+    x, formula, backend, starts, tmp_path
 ):
     code = (
         "import sys, numpy as np, symgrad as sg; "
-        f"sg.grad(sg.compile('{formula}', backend='jit'))({x}, 3.0); "
+        f"sg.grad(sg.compile('{formula}', backend='{backend}'))({x}, 3.0); "
         "print('numba' in sys.modules, 'scipy.linalg' in sys.modules)"
     )
     for _ in range(2):
