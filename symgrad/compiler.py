@@ -46,7 +46,8 @@ from .codegen.machine import (
 from .codegen.module import print_module
 from .codegen.python import Function as Printed
 from .codegen.python import print_function
-from .codegen.rolling import print_rolled, roll
+from .codegen.rolling import LANES, print_rolled, roll
+from .codegen.rolling import PARAMETERS as ROLLED
 from .codegen.standalone import Golden, print_check
 from .codegen.tape import assemble, has_tape
 from .errors import ArgumentError, UnsupportedError
@@ -400,7 +401,7 @@ def _interpreter(
         opcodes = {opcode for code in codes for opcode in np.unique(code[::FIELDS]).tolist()}
         if not opcodes:
             return None
-        return _machine(
+        return _run(
             print_machine(kind, dtype, instruction_set(opcodes)), PARAMETERS[kind], dtype
         )
 
@@ -411,7 +412,7 @@ def _interpreter(
         machine("point", dtype, [sections[0].head]),
         machine("point", "float64", [section.head for section in sections[1:]]),
         machine("blocks", dtype, [section.body for section in sections]),
-        _machine(print_fold(), PARAMETERS["fold"]) if any(s.totals for s in sections) else None,
+        _run(print_fold(), PARAMETERS["fold"]) if any(s.totals for s in sections) else None,
     )
     later = None
     if not wanted and work <= COMPILED_WHEN_HOT:
@@ -420,8 +421,8 @@ def _interpreter(
     return Interpreter(tape, dtype, machines, len(graph.inputs), later)
 
 
-def _machine(source: str, parameters: Sequence[str], dtype: str = "float64") -> Any:
-    """Return the function of a machine's module."""
+def _run(source: str, parameters: Sequence[str], dtype: str = "float64") -> Any:
+    """Return the function ``run`` of a module, which writes into arrays."""
     native = print_llvm(source, "run", cpu()[1])
     if native is not None:
         return cache.load_native(native + door(parameters, 0, dtype))
@@ -450,9 +451,10 @@ def compile_rolled(name: str, graph: Graph) -> RolledKernel:
     segments = [(s.shape, s.count, s.target, s.operands) for s in rolled.segments]
     return RolledKernel(
         source,
-        cache.load(source).run,
+        _run(source, ROLLED),
         segments,
         rolled.literals,
         rolled.size,
         rolled.results,
+        LANES,
     )

@@ -36,6 +36,7 @@ _PARAMETERS = {
     "number[::1]": "array.number",
     "numba.float64[::1]": "array.double",
     "numba.int64": INT,
+    "numba.int64[::1]": "array.i64",
     "numba.uint32[::1]": "array.u32",
     "result": "array.number",
 }

@@ -23,7 +23,7 @@ from ..language.program import Number
 from .module import print_module
 from .python import print_function
 
-__all__ = ["Rolled", "Segment", "print_rolled", "roll"]
+__all__ = ["LANES", "PARAMETERS", "Rolled", "Segment", "print_rolled", "roll"]
 
 #: How large a fragment may be, tried in turn until there is little code to compile.
 _SIZES = (32, 8, 1)
@@ -40,66 +40,77 @@ _LITERALS = frozenset({"number", "constant"})
 _STRUCTURAL = {"pow": 1, "polygamma": 0, "sinc_derivative": 0}
 
 
-#: The loop over segments. `values` is the table for a block of points, a row of the block's
-#: points for each place. A segment is its shape, how many fragments it has, where its results
-#: begin and its first row in `leaves`; a row is the first of consecutive places, or -1 and
-#: where the places begin in `operands`.
-_DRIVER = '''
+#: How many values one call of a shape computes.
 LANES = 512
+#: The distance of the rows into which operands are gathered.
+_ROW = LANES + 8
+#: What ``run`` takes.
+PARAMETERS = (*("extent",) * 7, *("array",) * 8)
 
-
+#: The loop over segments, with matrices row by row. `values` is the table for a block of
+#: points, a row of the block's points for each place. A segment is its shape, how many
+#: fragments it has, where its results begin and its first row in `leaves`; a row is the first
+#: of consecutive places, or -1 and where the places begin in `operands`.
+_DRIVER = '''
 @numba.njit(error_model="numpy", nogil=True, cache=True)
-def read(values, leaf, operands, points, done, size, row):
-    """Return the operands of fragments: a part of the table, or gathered in a row."""
-    first, begin = leaf
-    if first >= 0:
-        return values[(first + done)*points:(first + done + size)*points]
-    begin += done
+def gather(count, points, places, values, row_out):
+    """Bring values that lie apart together in a row."""
+    no_overlap()
     if points == 1:
-        for i in range(size):
-            row[i] = values[operands[begin + i]]
+        for i in range(count):
+            row_out[i] = values[places[i]]
     else:
-        for i in range(size):
-            place = operands[begin + i]*points
+        for i in range(count):
+            place = places[i]*points
             for p in range(points):
-                row[i*points + p] = values[place + p]
-    return row
-
-
-points_in = numba.types.Array(number, 2, "C", readonly=True)
-table = numba.int64[:, ::1]
-places = numba.uint32[::1]
+                row_out[i*points + p] = values[place + p]
 
 
 @numba.njit(
-    [(points_in, number[:, ::1], table, table, places, number[::1], places, number[::1],
-      numba.int64)],
+    [(numba.int64, numba.int64, numba.int64, numba.int64, numba.int64, numba.int64,
+      numba.int64, number[::1], number[::1], numba.int64[::1], numba.int64[::1],
+      numba.uint32[::1], number[::1], numba.uint32[::1], number[::1])],
     error_model="numpy", nogil=True, cache=True,
 )
-def run(inputs, outputs, segments, leaves, operands, literals, results, values, block):
-    """Compute the outputs for rows of inputs, a block of points at a time."""
-    rows = np.empty(({most}, max(LANES, block)))
-    for start in range(0, inputs.shape[0], block):
-        points = min(block, inputs.shape[0] - start)
+def run(
+        count, width, literal_count, segment_count, result_count, block, step,
+        inputs, outputs, segments, leaves, operands, literals, results, values
+):
+    """Compute the outputs for rows of inputs, a block of points at a time.
+
+    A call of a shape computes `step` fragments, of which the values fit in a row.
+    """
+    rows = np.empty({rows})
+    for start in range(0, count, block):
+        points = min(block, count - start)
         for p in range(points):
-            for k in range(inputs.shape[1]):
-                values[k*points + p] = inputs[start + p, k]
-        first = inputs.shape[1]*points
-        for k in range(literals.size):
-            values[first + k*points:first + (k + 1)*points] = literals[k]
-        for s in range(segments.shape[0]):
-            shape, count, target, leaf = segments[s]
-            step = max(1, LANES//points)
-            for done in range(0, count, step):
-                size = min(step, count - done)
+            for k in range(width):
+                values[k*points + p] = inputs[(start + p)*width + k]
+        for k in range(literal_count):
+            for p in range(points):
+                values[(width + k)*points + p] = literals[k]
+        for s in range(segment_count):
+            shape = segments[4*s]
+            fragments = segments[4*s + 1]
+            target = segments[4*s + 2]
+            leaf = segments[4*s + 3]
+            for done in range(0, fragments, step):
+                size = min(step, fragments - done)
                 lanes = size*points
-                place = (target + done)*points
-                result = values[place:place + lanes]
+                result = values[(target + done)*points:]
 {calls}
         for p in range(points):
-            for k in range(results.size):
-                outputs[start + p, k] = values[results[k]*points + p]
+            for k in range(result_count):
+                outputs[(start + p)*result_count + k] = values[results[k]*points + p]
 '''
+_OPERAND = """\
+    first = leaves[2*(leaf + {k})]
+    if first >= 0:
+        {name} = values[(first + done)*points:]
+    else:
+        {name} = rows[{row}:]
+        place = leaves[2*(leaf + {k}) + 1] + done
+        gather(size, points, operands[place:], values, {name})"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,14 +388,11 @@ def print_rolled(rolled: Rolled, header: Sequence[str]) -> str:
     for number, shape in enumerate(rolled.shapes):
         calls.append(f"{'elif' if calls else 'if'} shape == {number}:")
         names = [f"x{k}" for k in range(len(shape.inputs))]
-        calls += [
-            f"    {name} = read(values, leaves[leaf + {k}], operands, points, done, size, "
-            f"rows[{k}])"
-            for k, name in enumerate(names)
-        ]
+        calls += [_OPERAND.format(name=x, k=k, row=k * _ROW) for k, x in enumerate(names)]
         calls.append(f"    shape{number}({', '.join(['lanes', *names, 'result'])})")
+    most = max((len(shape.inputs) for shape in rolled.shapes), default=1)
     driver = _DRIVER.format(
-        most=max((len(shape.inputs) for shape in rolled.shapes), default=1),
+        rows=most * _ROW,
         calls=textwrap.indent("\n".join(calls or ["pass"]), " " * 16),
     )
     return print_module(functions, header, driver)

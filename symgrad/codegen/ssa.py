@@ -298,7 +298,7 @@ class Body:
                 pass
             case [start, stop]:
                 pass
-            case [start, stop, step] if step.known is not None and step.known >= 1:
+            case [start, stop, step] if step.known is None or step.known >= 1:
                 pass
             case _:
                 raise LeftToNumbaError
@@ -315,8 +315,14 @@ class Body:
         counter, *phis = [self._new(v.kind, "") for v in (start, *carried.values())]
         self.held.update(zip(carried, phis, strict=True))
         around = dict(self.held)
-        more = self._new(_BOOL, f"icmp slt i64 {counter.text}, {stop.text}").text
-        self.lines.append(f"br i1 {more}, label %{inside}, label %{after}")
+        more = self._new(_BOOL, f"icmp slt i64 {counter.text}, {stop.text}")
+        if step.known is None:
+            up = self._new(_BOOL, f"icmp sgt i64 {step.text}, 0")
+            down = self._new(_BOOL, f"icmp slt i64 {step.text}, 0")
+            above = self._new(_BOOL, f"icmp sgt i64 {counter.text}, {stop.text}")
+            arms = self._logic(ast.And(), (up, more)), self._logic(ast.And(), (down, above))
+            more = self._logic(ast.Or(), arms)
+        self.lines.append(f"br i1 {more.text}, label %{inside}, label %{after}")
         self._start(inside)
         self.held[name] = counter
         if self._ends(body):
@@ -376,6 +382,9 @@ class Body:
             elif isinstance(one, Value) and isinstance(two, Value) and one.kind == two.kind:
                 choice = _phi(one.kind, (one.text, first), (two.text, second))
                 met[name] = self._new(one.kind, choice)
+            elif isinstance(one, Array) and isinstance(two, Array) and one.kind == two.kind:
+                choice = _phi(ADDRESS, (one.text, first), (two.text, second))
+                met[name] = Array(one.kind, self._new(ADDRESS, choice).text)
         return met
 
     def give(self, values: Sequence[Value]) -> None:

@@ -13,8 +13,6 @@ __all__ = ["RolledKernel"]
 
 #: How many values the table of a block of points may hold, if one point has less.
 _TABLE = 1 << 15
-#: The most points in a block.
-_BLOCK = 512
 #: About how many values one launch computes.
 _LAUNCH = 1 << 22
 
@@ -35,6 +33,7 @@ class RolledKernel:
         literals: Sequence[float],
         size: int,
         results: Sequence[int],
+        lanes: int,
     ) -> None:
         """Lay the tables out.
 
@@ -45,8 +44,10 @@ class RolledKernel:
             literals: the numbers after the inputs in the table.
             size: how long the table is.
             results: where in it the outputs are.
+            lanes: how many values the code computes at a time, the most points in a block.
         """
         self.source = source
+        self._lanes = lanes
         self.outputs = len(results)
         self._function = function
         self._literals = np.array(literals, np.float64)
@@ -66,8 +67,9 @@ class RolledKernel:
                     leaves.append((-1, at))
                     gathered.append(column)
                     at += count
-        self._segments = np.array(rows, np.int64).reshape(-1, 4)
-        self._leaves = np.array(leaves, np.int64).reshape(-1, 2)
+        self._count = len(rows)
+        self._segments = np.array(rows, np.int64).reshape(-1)
+        self._leaves = np.array(leaves, np.int64).reshape(-1)
         self._operands = np.concatenate(gathered)
 
     def __call__(self, inputs: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
@@ -83,14 +85,18 @@ class RolledKernel:
             outputs = empty(points * self.outputs, inputs.dtype).reshape(points, self.outputs)
         else:
             outputs = out
-        block = max(1, min(points, _BLOCK, _TABLE // max(1, self._size)))
+        block = max(1, min(points, self._lanes, _TABLE // max(1, self._size)))
         values = empty(self._size * block, inputs.dtype)
         # Between launches the interpreter runs, so that Ctrl-C works.
         launch = block * max(1, _LAUNCH // (block * max(1, self._size)))
         for start in range(0, points, launch):
             rows = slice(start, start + launch)
+            part = inputs[rows]
             self._function(
-                inputs[rows], outputs[rows], self._segments, self._leaves, self._operands,
-                self._literals, self._results, values, block,
-            )  # fmt: skip
+                *(len(part), part.shape[1], len(self._literals), self._count, self.outputs),
+                *(block, self._lanes // block),
+                *(part.reshape(-1), outputs[rows].reshape(-1)),
+                *(self._segments, self._leaves, self._operands),
+                *(self._literals, self._results, values),
+            )
         return outputs

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from oracle import identical, same
 
 import symgrad as sg
+from symgrad.codegen.llvm import print_llvm
 from symgrad.codegen.rolling import Rolled, print_rolled, roll
 from symgrad.graph.count import operations
 from symgrad.graph.evaluate import evaluate
@@ -152,6 +153,14 @@ def test_random_programs(program: Program, numbers: tuple[float, ...]) -> None:
     )
     graph = replace(graph, outputs=outputs)
     check(graph, roll(graph), dict(zip("xyz", numbers, strict=True)))
+
+
+def test_rolled_code_needs_no_numba() -> None:
+    text, names = chain(20)
+    _, code = rolled(text, names)
+    module = print_rolled(code, ["A chain."])
+    assert "gather(" in module
+    assert print_llvm(module, "run") is not None
 
 
 @pytest.mark.parametrize("points", [1, 2, 600])

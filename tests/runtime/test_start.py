@@ -44,6 +44,17 @@ def test_only_functions_of_the_c_library_start_numba_and_not_scipy(
         assert done.stdout.split() == [starts, "False"]
 
 
+def test_packed_functions_do_not_start_numba(tmp_path):
+    code = (
+        "import sys, numpy as np, symgrad as sg; "
+        "f = sg.compile('; '.join(f'f{k} = sin(x{k})*x{k + 1}' for k in range(50))); "
+        "sg.packed(sg.jacobian(f, sparse=True))(np.ones(51)); "
+        "print('numba' in sys.modules)"
+    )
+    done = python(code, SYMGRAD_CACHE_DIR=str(tmp_path))
+    assert done.stdout.split() == ["False"], done.stderr
+
+
 @pytest.mark.parametrize("first", ["symgrad", "numba", "scipy.linalg"])
 def test_linear_algebra_of_numba_works_afterwards(first):
     pytest.importorskip("scipy")
