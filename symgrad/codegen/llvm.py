@@ -8,6 +8,7 @@ printed module is read once more, and each of its functions is written down by
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 
 from .. import vmath
@@ -40,6 +41,8 @@ _PARAMETERS = {
     "numba.uint32[::1]": "array.u32",
     "result": "array.number",
 }
+#: Some function asks for the widest vectors.
+_WIDE = re.compile(r"^ +wide_vectors\(\)$", re.MULTILINE)
 #: The space of a parameter.
 _SLOT = INT
 #: What a kernel takes beside its inputs. It is not to be inlined, since LLVM would mix what it
@@ -65,7 +68,7 @@ def print_llvm(source: str, name: str, features: str = "") -> str | None:
             with arrays compute.
     """
     try:
-        return _Module(ast.parse(source), features).printed(name)
+        return _Module(source, features).printed(name)
     except (LeftToNumbaError, ArithmeticError, RecursionError):
         return None
 
@@ -73,13 +76,14 @@ def print_llvm(source: str, name: str, features: str = "") -> str | None:
 class _Module:
     """The functions of a module, and those that are printed by now."""
 
-    def __init__(self, tree: ast.Module, features: str) -> None:
-        self.wide = "+avx512f" in features.split(",")
+    def __init__(self, source: str, features: str) -> None:
+        #: AVX-512 is for vectors; a single number is computed as everywhere else.
+        self.wide = "+avx512f" in features.split(",") and bool(_WIDE.search(source))
         #: The kernel has arrays. What branches is then for rare points, and not put into loops.
         self.loops = False
         self.functions: dict[str, ast.FunctionDef] = {}
         self.aliases: dict[str, str] = {}
-        for statement in tree.body:
+        for statement in ast.parse(source).body:
             if isinstance(statement, ast.FunctionDef):
                 self.functions[statement.name] = statement
             elif isinstance(statement, ast.Assign):
@@ -103,8 +107,6 @@ class _Module:
         parameters = [received(k, f"%a{n}") for n, k in enumerate(_parameters(kernel, kind))]
         kinds = [ADDRESS if isinstance(p, Array) else p.kind for p in parameters]
         self.loops = loops = ADDRESS in kinds
-        # A single number is computed as everywhere else: AVX-512 is for vectors.
-        self.wide = self.wide and any(map(_asks_for_wide_vectors, self.functions.values()))
         door = Body(self)
         read = [
             door.read(kind, "%inputs", constant(place), _SLOT)
@@ -220,10 +222,3 @@ def _declared(kinds: Sequence[str], body: Body) -> str:
 def _wish(body: Body) -> str:
     """Return the attribute of a function whose vectors are to be as wide as can be."""
     return ' "prefer-vector-width"="512"' * body.wide_vectors
-
-
-def _asks_for_wide_vectors(function: ast.FunctionDef) -> bool:
-    return any(
-        isinstance(node, ast.Call) and ast.unparse(node.func) == "wide_vectors"
-        for node in ast.walk(function)
-    )
