@@ -273,11 +273,11 @@ result = number[::1]
 def forward(n, x, h1, c1, w1, h2, c2, w2, a, b, model_out):
     wide_vectors()
     no_overlap()
-    memory = np.empty(2*136 + 8)
+    memory = np.empty(2*72 + 8)
     skipped = -(memory.ctypes.data >> 3) & 7
-    kept = memory[skipped:skipped + 2*136].reshape((2, 136))
-    for start in range(0, n, 128):
-        size = min(128, n - start)
+    kept = memory[skipped:skipped + 2*72].reshape((2, 72))
+    for start in range(0, n, 64):
+        size = min(64, n - start)
         for k in range(size):
             i = np.uint64(start + k)
             x_i = x[i]
@@ -315,11 +315,11 @@ def jacobian(
 ):
     wide_vectors()
     no_overlap()
-    memory = np.empty(4*136 + 8)
+    memory = np.empty(4*72 + 8)
     skipped = -(memory.ctypes.data >> 3) & 7
-    kept = memory[skipped:skipped + 4*136].reshape((4, 136))
-    for start in range(0, n, 128):
-        size = min(128, n - start)
+    kept = memory[skipped:skipped + 4*72].reshape((4, 72))
+    for start in range(0, n, 64):
+        size = min(64, n - start)
         for k in range(size):
             i = np.uint64(start + k)
             x_i = x[i]

@@ -56,7 +56,8 @@ UNROLLED = 4
 BLOCK = 256
 #: The same where nothing is summed. A single strip is seldom started; of several the last one,
 #: which writes, comes often, so that memory has something to do while others compute.
-_ONE_STRIP_BLOCK, _STRIPS_BLOCK = 512, 128
+_ONE_STRIP_BLOCK = 512
+_STRIPS_BLOCK: Mapping[str, int] = {"float64": 64, "float32": 128}
 #: So much longer than blocks are rows, which at distances of a power of two would compete for
 #: places in the cache.
 _APART = 8
@@ -70,11 +71,10 @@ _COMBINE: Mapping[str, str] = {
     "min": "smaller",
 }
 _JOIN: Mapping[str, str] = {"sum": "+=", "prod": "*="}
-#: How many vectors at a time a loop takes that has elementary functions inside, one that has
-#: different ones of different operands, whose chains run side by side and whose coefficients
-#: fill the registers, and a long one without functions, from so many values on. LLVM sees to
-#: short ones and to sums by itself.
-_FUNCTIONS_INTERLEAVED, _DIFFERENT_INTERLEAVED, _OTHERS_INTERLEAVED, _LONG = 4, 2, 2, 20
+#: How many vectors at a time a loop takes that has elementary functions inside, and one that
+#: has different ones of different operands, whose chains run side by side and whose
+#: coefficients fill the registers. LLVM sees to loops without functions by itself.
+_FUNCTIONS_INTERLEAVED, _DIFFERENT_INTERLEAVED = 4, 2
 #: Operations that print as their operand.
 _SILENT = frozenset({"broadcast", "shift"})
 #: How many calls of a function of two operands that takes more are written in one line.
@@ -370,7 +370,7 @@ class _Printer:
             points = f"range({self.extents[nest.axes[0]]})"
             self._loop(nest, 0, points, forced, {}, outputs)
             if len(nest.axes) == 1:
-                self._interleave(nest.bodies[0], nest.totals[0])
+                self._interleave(nest.bodies[0])
         self.commented = (-1, True)
         self.known = outer
         self.ordered = ordered
@@ -420,7 +420,7 @@ class _Printer:
         extent = self.extents[nest.axes[0]]
         block = BLOCK
         if not nest.totals[0]:
-            block = _ONE_STRIP_BLOCK if len(strips) == 1 else _STRIPS_BLOCK
+            block = _ONE_STRIP_BLOCK if len(strips) == 1 else _STRIPS_BLOCK[self.dtype]
         place = rows(strips)
         if place:
             count = 1 + max(place.values())
@@ -447,7 +447,7 @@ class _Printer:
                 self._nearly(strip, loop, {t: parts[t] for t in strip.totals if t in parts})
             else:
                 loop()
-                self._interleave(strip.body, strip.totals)
+                self._interleave(strip.body)
             self.known, self.ordered = known, ordered
             self.names.release(taken)
         for node, part in parts.items():
@@ -496,17 +496,13 @@ class _Printer:
             self._line(f"{totals[node].code} = {array}[{row}, 0]")
         self.collected = {}
 
-    def _interleave(self, body: list[Node], totals: list[Node]) -> None:
+    def _interleave(self, body: list[Node]) -> None:
         """Print how many vectors at a time the loop before is to take."""
         functions = [node for node in body if self._cost(node) >= HEAVY]
-        if len({n.op for n in functions}) > 1 and len({n.operands for n in functions}) > 1:
-            count = _DIFFERENT_INTERLEAVED
-        elif functions:
-            count = _FUNCTIONS_INTERLEAVED
-        elif len(body) >= _LONG and not totals:
-            count = _OTHERS_INTERLEAVED
-        else:
+        if not functions:
             return
+        different = min(len({n.op for n in functions}), len({n.operands for n in functions}))
+        count = _FUNCTIONS_INTERLEAVED if different == 1 else _DIFFERENT_INTERLEAVED
         self._line(f"{self._primitive('interleaved')}({count})")
 
     def _nearly(
@@ -522,7 +518,7 @@ class _Printer:
         self.far = self.names.fresh("far")
         self._line(f"{self.far} = False")
         loop()
-        self._interleave(strip.body, strip.totals)
+        self._interleave(strip.body)
         self._line(f"if {self.far}:")
         self.far = ""
         self.known, self.ordered = known, ordered

@@ -188,7 +188,7 @@ def test_snapshot(name: str) -> None:
     ("text", "points"),
     [
         ("sin(x)*y", 512),
-        ("sin(exp(x))*erfc(y)", 128),
+        ("sin(exp(x))*erfc(y)", 64),
         ("sum(sin(x)*y)", 256),
         ("sum(sin(exp(x))*erfc(y))", 256),
     ],
