@@ -9,6 +9,7 @@ import pytest
 import symgrad as sg
 from symgrad.compiler import Variant
 from symgrad.errors import ArgumentError
+from symgrad.runtime.buffers import until_aligned
 from symgrad.runtime.kernel import Kernel, Slot
 from symgrad.runtime.threads import CHUNK, GRAIN, SHARED, SHORT_CHUNK, run_chunks
 
@@ -56,6 +57,20 @@ def test_one_call_of_a_large_formula_has_fewer_points(backend, monkeypatch):
         kernel.launch((len(x),), [x, x], [np.empty(len(x)) for _ in range(kernel.outputs)])
         assert sum(points) == len(x)
         assert max(points) == chunk
+
+
+@pytest.mark.parametrize(("size", "launches"), [(SHARED, 1), (SHARED + 64, 3)])
+def test_more_points_than_one_thread_is_left_with_are_shared(size, launches, monkeypatch):
+    sg.set_num_threads(2)
+    kernel = sg.compile("x*y").compiled(Variant((1, 1), 1)).kernel
+    points = []
+    monkeypatch.setattr(kernel, "entry", lambda n, *rest: points.append(n))
+    memory = np.zeros(size + 8)
+    # One point before a line of the cache is a launch of its own.
+    written = memory[until_aligned(memory) + 7 :][:size]
+    kernel.launch((size,), [memory[:size], memory[:size]], [written])
+    assert sum(points) == size
+    assert len(points) == launches
 
 
 def test_threads_have_equal_shares():
