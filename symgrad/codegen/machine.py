@@ -49,8 +49,9 @@ _BASIC = (
 )  # fmt: skip
 #: What calls the C library, and so needs Numba.
 _LIBRARY = (
-    *("gamma", "lgamma", "digamma", "polygamma", "besselj0", "besselj1", "sinc_derivative"),
-)
+    "gamma", "lgamma", "digamma", "polygamma", "besselj0", "besselj1", "sinc_derivative",
+)  # fmt: skip
+#: The sets of instructions that a machine may have, smaller ones first.
 _SETS: Mapping[str, Sequence[str]] = {
     "basic": _BASIC,
     "elementary": [name for name in _OPERATIONS if name not in _LIBRARY],

@@ -2,7 +2,8 @@
 
 Every variable is an entry of a dictionary, branches work on copies of it, and where they meet
 again, or where a loop starts once more, a phi chooses between the values that differ. Arrays
-are the addresses of their first elements; rows that a kernel keeps for itself are on the stack.
+are the addresses of their first elements, a part of one that of its first; rows that a kernel
+keeps for itself are on the stack. Functions return numbers, or write into arrays.
 Each operation has the meaning that Numba gives it, so that the machine code computes the same
 bits; what is not in this subset of Python raises `LeftToNumbaError`.
 """
