@@ -382,8 +382,7 @@ def _erfc_parts(a: float, a_low: float) -> tuple[float, float]:
 
 @numba.njit(error_model="numpy", nogil=True, forceinline=True)
 def _over_sqrt2(a: float) -> tuple[float, float]:
-    """Return a/sqrt(2) in two parts, for a >= 0; numbers beyond 38.7 count as 38.7."""
-    a = 38.7 if a > 38.7 else a
+    """Return a/sqrt(2) in two parts."""
     z = a * 0.7071067811865476
     return z, fma(a, -4.833646656726457e-17, fma(a, 0.7071067811865476, -z))
 
@@ -392,6 +391,7 @@ def _over_sqrt2(a: float) -> tuple[float, float]:
 def ndtr(x: float) -> float:
     """Return erfc(-x/sqrt(2))/2, the distribution function of the normal distribution."""
     a = math.fabs(x)
+    a = 38.7 if a > 38.7 else a
     z, z_low = _over_sqrt2(a)
     m, s = _erfc_parts(z, z_low)
     v = (m * s) * (0.0 if a > 38.6 else 2.0**-121)
@@ -399,14 +399,21 @@ def ndtr(x: float) -> float:
 
 
 @numba.njit(error_model="numpy", nogil=True, forceinline=True)
+def _bell_parts(a: float, a_low: float) -> tuple[float, float]:
+    """Return p and s with exp(-(a + a_low)**2) = (1 + p)*s/2**120, for a from 0 to 27.4."""
+    n, r, e, low = _bell(a, a_low)
+    square = r * r
+    p = r + fma(square, e, fma(low, fma(square, e, r), low))
+    return p, as_float((n << 52) + 0x4770000000000000)
+
+
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)
 def ndtr_slope(x: float) -> float:
     """Return exp(-x*x/2)/sqrt(2*pi), the derivative of ndtr; shares the exponential with it."""
     a = math.fabs(x)
+    a = 38.7 if a > 38.7 else a
     z, z_low = _over_sqrt2(a)
-    n, r, e, low = _bell(z, z_low)
-    square = r * r
-    p = r + fma(square, e, fma(low, fma(square, e, r), low))
-    s = as_float((n << 52) + 0x4770000000000000)
+    p, s = _bell_parts(z, z_low)
     m = fma(0.3989422804014327, p, -2.49232720227773e-17) + 0.3989422804014327
     return (m * s) * (0.0 if a > 38.6 else 2.0**-120)
 

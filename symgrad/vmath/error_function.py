@@ -185,21 +185,25 @@ def erfc(x: float) -> float:
     return 2.0 - v if x < 0.0 else v
 
 
+def _bell_parts(a: float, a_low: float) -> tuple[float, float]:
+    """Return p and s with exp(-(a + a_low)**2) = (1 + p)*s/2**120, for a from 0 to 27.4."""
+    n, r, e, low = _bell(a, a_low)
+    square = r * r
+    p = r + fma(square, e, fma(low, fma(square, e, r), low))
+    return p, as_float((n << 52) + 0x4770000000000000)
+
+
 def erf_slope(x: float) -> float:
     """Return 2/sqrt(pi)*exp(-x*x), the derivative of erf; shares the exponential with erfc."""
     a = math.fabs(x)
     a = 27.4 if a > 27.4 else a
-    n, r, e, low = _bell(a, 0.0)
-    square = r * r
-    p = r + fma(square, e, fma(low, fma(square, e, r), low))
-    s = as_float((n << 52) + 0x4770000000000000)
+    p, s = _bell_parts(a, 0.0)
     m = fma(1.1283791670955126, p, 1.533545961316588e-17) + 1.1283791670955126
     return (m * s) * (0.0 if a > 27.3 else 2.0**-120)
 
 
 def _over_sqrt2(a: float) -> tuple[float, float]:
-    """Return a/sqrt(2) in two parts, for a >= 0; numbers beyond 38.7 count as 38.7."""
-    a = 38.7 if a > 38.7 else a
+    """Return a/sqrt(2) in two parts."""
     z = a * 0.7071067811865476
     return z, fma(a, -4.833646656726457e-17, fma(a, 0.7071067811865476, -z))
 
@@ -207,6 +211,7 @@ def _over_sqrt2(a: float) -> tuple[float, float]:
 def ndtr(x: float) -> float:
     """Return erfc(-x/sqrt(2))/2, the distribution function of the normal distribution."""
     a = math.fabs(x)
+    a = 38.7 if a > 38.7 else a
     z, z_low = _over_sqrt2(a)
     m, s = _erfc_parts(z, z_low)
     v = (m * s) * (0.0 if a > 38.6 else 2.0**-121)
@@ -216,11 +221,9 @@ def ndtr(x: float) -> float:
 def ndtr_slope(x: float) -> float:
     """Return exp(-x*x/2)/sqrt(2*pi), the derivative of ndtr; shares the exponential with it."""
     a = math.fabs(x)
+    a = 38.7 if a > 38.7 else a
     z, z_low = _over_sqrt2(a)
-    n, r, e, low = _bell(z, z_low)
-    square = r * r
-    p = r + fma(square, e, fma(low, fma(square, e, r), low))
-    s = as_float((n << 52) + 0x4770000000000000)
+    p, s = _bell_parts(z, z_low)
     m = fma(0.3989422804014327, p, -2.49232720227773e-17) + 0.3989422804014327
     return (m * s) * (0.0 if a > 38.6 else 2.0**-120)
 
@@ -300,22 +303,26 @@ def erfcf(x: float) -> float:
     return np.float32(2.0) - v if x < np.float32(0.0) else v
 
 
+def _bell_partsf(a: float, a_low: float) -> tuple[float, float]:
+    """Return p and s with exp(-(a + a_low)**2) = (1 + p)*s/2**40, float32, for a to 10.3."""
+    n, r, e, low = _bellf(a, a_low)
+    square = r * r
+    p = r + fmaf(square, e, fmaf(low, fmaf(square, e, r), low))
+    return p, as_floatf((n << 23) + 0x53800000)
+
+
 def erf_slopef(x: float) -> float:
     """Return 2/sqrt(pi)*exp(-x*x), in float32."""
     end = np.float32(10.3)
     a = math.fabs(x)
     a = end if a > end else a
-    n, r, e, low = _bellf(a, np.float32(0.0))
-    square = r * r
-    p = r + fmaf(square, e, fmaf(low, fmaf(square, e, r), low))
-    s = as_floatf((n << 23) + 0x53800000)
+    p, s = _bell_partsf(a, np.float32(0.0))
     m = fmaf(1.128379225730896, p, -5.8635382771399236e-08) + np.float32(1.128379225730896)
     return (m * s) * (np.float32(0.0) if a > np.float32(10.2) else np.float32(2.0**-40))
 
 
 def _over_sqrt2f(a: float) -> tuple[float, float]:
-    """Return a/sqrt(2) in two parts, in float32; numbers beyond 14.5 count as 14.5."""
-    a = np.float32(14.5) if a > np.float32(14.5) else a
+    """Return a/sqrt(2) in two parts, in float32."""
     z = a * np.float32(0.7071067690849304)
     return z, fmaf(a, 1.2101617485882343e-08, fmaf(a, 0.7071067690849304, -z))
 
@@ -323,6 +330,7 @@ def _over_sqrt2f(a: float) -> tuple[float, float]:
 def ndtrf(x: float) -> float:
     """Return erfc(-x/sqrt(2))/2, in float32."""
     a = math.fabs(x)
+    a = np.float32(14.5) if a > np.float32(14.5) else a
     z, z_low = _over_sqrt2f(a)
     m, s = _erfc_partsf(z, z_low)
     v = (m * s) * (np.float32(0.0) if a > np.float32(14.4) else np.float32(2.0**-41))
@@ -332,11 +340,9 @@ def ndtrf(x: float) -> float:
 def ndtr_slopef(x: float) -> float:
     """Return exp(-x*x/2)/sqrt(2*pi), in float32."""
     a = math.fabs(x)
+    a = np.float32(14.5) if a > np.float32(14.5) else a
     z, z_low = _over_sqrt2f(a)
-    n, r, e, low = _bellf(z, z_low)
-    square = r * r
-    p = r + fmaf(square, e, fmaf(low, fmaf(square, e, r), low))
-    s = as_floatf((n << 23) + 0x53800000)
+    p, s = _bell_partsf(z, z_low)
     m = fmaf(0.3989422917366028, p, -1.1335170135851058e-08) + np.float32(0.3989422917366028)
     return (m * s) * (np.float32(0.0) if a > np.float32(14.4) else np.float32(2.0**-40))
 
