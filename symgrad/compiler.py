@@ -362,11 +362,10 @@ def _compiled(
     progress.stage("compiling", graph.builder)
     printed = _printed(graph, name, variant)
     source = print_module([printed], header(program, {name: graph}), wrapped=False)
-    native = print_llvm(source, name, cpu()[1])
+    kinds = [parameter.kind for parameter in printed.parameters]
+    native = _native(source, name, kinds, len(printed.returned), printed.dtype)
     if native is not None:
-        kinds = [parameter.kind for parameter in printed.parameters]
-        text = native + door(kinds, len(printed.returned), printed.dtype)
-        return source, cache.load_native(text), printed.pointwise
+        return source, native, printed.pointwise
     # What Numba takes for a kernel of numbers depends most of all on how many functions it has.
     module = cache.load(source if any(variant.axes) else flatten(source))
     return source, getattr(module, name), printed.pointwise
@@ -423,10 +422,17 @@ def _interpreter(
 
 def _run(source: str, parameters: Sequence[str], dtype: str = "float64") -> Any:
     """Return the function ``run`` of a module, which writes into arrays."""
-    native = print_llvm(source, "run", cpu()[1])
-    if native is not None:
-        return cache.load_native(native + door(parameters, 0, dtype))
-    return cache.load(source).run
+    return _native(source, "run", parameters, 0, dtype) or cache.load(source).run
+
+
+def _native(
+    source: str, name: str, parameters: Sequence[str], outputs: int, dtype: str
+) -> Callable[..., Any] | None:
+    """Return a function of a module as LLVM compiles it; None if it takes Numba."""
+    text = print_llvm(source, name, cpu()[1])
+    if text is None:
+        return None
+    return cache.load_native(text + door(parameters, outputs, dtype))
 
 
 def _adds_points(graph: Graph) -> bool:

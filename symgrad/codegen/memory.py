@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["ALIGNED", "print_rows"]
+__all__ = ["ALIGNED", "APART", "print_rows"]
 
 #: Bytes of the widest vectors, and of a line of the cache.
 ALIGNED = 64
+#: So many elements longer than what they hold are rows, which at distances of a power of two
+#: would compete for places in the cache.
+APART = 8
 _BYTES = {"float64": 8, "float32": 4}
 
 

@@ -19,7 +19,7 @@ from ..graph.algebra import exact
 from ..graph.node import BOOLEAN, NEUTRAL, Graph, Node
 from ..language.functions import FUNCTIONS
 from ..language.program import Number
-from .memory import print_rows
+from .memory import APART, print_rows
 from .names import Names
 from .schedule import HEAVY, Nest, Section, Strip, cut, rows, schedule
 
@@ -58,9 +58,6 @@ BLOCK = 256
 #: which writes, comes often, so that memory has something to do while others compute.
 _ONE_STRIP_BLOCK = 512
 _STRIPS_BLOCK: Mapping[str, int] = {"float64": 64, "float32": 128}
-#: So much longer than blocks are rows, which at distances of a power of two would compete for
-#: places in the cache.
-_APART = 8
 #: How many lanes are added to as many others in turn, until one is left.
 HALVES = tuple(1 << k for k in reversed(range(BLOCK.bit_length() - 1)))
 #: How points are combined in a loop, by primitives that vectorise, and their subtotals.
@@ -460,7 +457,7 @@ class _Printer:
         """Print the allocation of rows for the points of a block; return their name."""
         memory, skipped = self.names.fresh("memory"), self.names.fresh("skipped")
         array = self.names.fresh(name)
-        width = block + _APART
+        width = block + APART
         for line in print_rows(array, count, width, dtype, memory=memory, skipped=skipped):
             self._line(line)
         return array

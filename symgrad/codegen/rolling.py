@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from ..graph.node import BOOLEAN, Builder, Graph, Node, Output, ancestors
 from ..language.program import Number
+from .memory import APART
 from .module import print_module
 from .python import print_function
 
@@ -43,7 +44,7 @@ _STRUCTURAL = {"pow": 1, "polygamma": 0, "sinc_derivative": 0}
 #: How many values one call of a shape computes.
 LANES = 512
 #: The distance of the rows into which operands are gathered.
-_ROW = LANES + 8
+_ROW = LANES + APART
 #: What ``run`` takes.
 PARAMETERS = (*("extent",) * 7, *("array",) * 8)
 

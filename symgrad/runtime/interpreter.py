@@ -212,8 +212,8 @@ class Interpreter:
         wish = min(_COPY_BYTES // (rows * self._dtype.itemsize), _LAUNCH // section.body_length)
         step = _power_of_two(wish, section.block, max(points, section.block))
         block = min(section.block, points)
-        row = block * self._dtype.itemsize
-        registers = aligned(section.body_size * row).view(self._dtype)
+        nbytes = section.body_size * block * self._dtype.itemsize
+        registers = aligned(nbytes).view(self._dtype)
         for start in range(0, points, step):
             stop = min(start + step, points)
             loaded = np.empty((len(arrays), stop - start), self._dtype)
