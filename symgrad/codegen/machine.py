@@ -8,8 +8,8 @@ There are two machines. One holds a number in each register and runs a tape once
 holds a block of points in each register and runs the tape once for every block, so that an
 instruction is a vectorised loop and the price of reading it is shared by many points.
 
-Both come with three sets of instructions. LLVM builds all but the complete one, in a second at
-most; that one has functions of the C library, for which Numba takes half a minute.
+Both come with three sets of instructions. LLVM builds all but the complete one, in a second or
+so; that one has functions of the C library, for which Numba takes half a minute.
 """
 
 from __future__ import annotations
