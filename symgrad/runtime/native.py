@@ -19,7 +19,7 @@ __all__ = ["assemble", "cpu", "door", "link"]
 
 _FASTCALL = 0x80
 _SYMBOL = "symgrad_door"
-#: What the code calls. They may be out of reach for the linker of LLVM.
+#: What the code calls.
 _PYTHON = (
     "PyErr_BadArgument",
     "PyErr_NoMemory",
@@ -37,23 +37,28 @@ _PYTHON = (
     "Py_DecRef",
     "Py_IncRef",
 )
-#: Calls ``@kernel``, which is printed by `symgrad.codegen.llvm`.
+#: Calls ``@kernel``, which is printed by `symgrad.codegen.llvm`. Functions outside, also those
+#: of the C library that LLVM calls, are found in a table (nonlazybind, RtLibUseGOT), since
+#: they may be out of reach for code that reaches 2 GB.
 _DOOR = """
-declare void @PyErr_BadArgument()
-declare ptr @PyErr_NoMemory()
-declare ptr @PyErr_Occurred()
-declare void @PyEval_RestoreThread(ptr)
-declare ptr @PyEval_SaveThread()
-declare double @PyFloat_AsDouble(ptr)
-declare ptr @PyFloat_FromDouble(double)
-declare i64 @PyLong_AsSsize_t(ptr)
-declare void @PyMem_RawFree(ptr)
-declare ptr @PyMem_RawMalloc(i64)
-declare ptr @PyTuple_GetItem(ptr, i64)
-declare ptr @PyTuple_New(i64)
-declare i32 @PyTuple_SetItem(ptr, i64, ptr)
-declare void @Py_DecRef(ptr)
-declare void @Py_IncRef(ptr)
+declare void @PyErr_BadArgument() nonlazybind
+declare ptr @PyErr_NoMemory() nonlazybind
+declare ptr @PyErr_Occurred() nonlazybind
+declare void @PyEval_RestoreThread(ptr) nonlazybind
+declare ptr @PyEval_SaveThread() nonlazybind
+declare double @PyFloat_AsDouble(ptr) nonlazybind
+declare ptr @PyFloat_FromDouble(double) nonlazybind
+declare i64 @PyLong_AsSsize_t(ptr) nonlazybind
+declare void @PyMem_RawFree(ptr) nonlazybind
+declare ptr @PyMem_RawMalloc(i64) nonlazybind
+declare ptr @PyTuple_GetItem(ptr, i64) nonlazybind
+declare ptr @PyTuple_New(i64) nonlazybind
+declare i32 @PyTuple_SetItem(ptr, i64, ptr) nonlazybind
+declare void @Py_DecRef(ptr) nonlazybind
+declare void @Py_IncRef(ptr) nonlazybind
+
+!llvm.module.flags = !{{!999999999}}
+!999999999 = !{{i32 7, !"RtLibUseGOT", i32 1}}
 
 define ptr @{symbol}(ptr %self, ptr %arguments, i64 %count) {{
 start:
@@ -244,7 +249,8 @@ def link(code: bytes) -> Callable[..., Any]:
     for name in _PYTHON:
         address = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
         binding.add_symbol(name, address)
-    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _machine())
+    # This manager of memory puts constants beside the code, as the code model asks for.
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _machine(), use_lmm=True)
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
     entry = engine.get_function_address(_SYMBOL)
@@ -271,6 +277,7 @@ class _Definition(ctypes.Structure):
 
 
 def _machine() -> Any:
+    """Return what makes code whose constants lie within 2 GB, which is shorter and faster."""
     from llvmlite import binding
 
     binding.initialize_native_target()
@@ -281,7 +288,7 @@ def _machine() -> Any:
         cpu=name,
         features=features,
         opt=3,
-        reloc="static" if target.name.startswith("x86") else "default",
-        codemodel="jitdefault",
+        reloc="pic",
+        codemodel="small",
         jit=True,
     )

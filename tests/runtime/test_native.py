@@ -12,6 +12,25 @@ import pytest
 
 from symgrad.runtime import native
 
+ZEROS = """
+@heap = internal constant i64 0
+define internal void @kernel(ptr %inputs, ptr %outputs, ptr %heap) {
+start:
+  %count = load i64, ptr %inputs
+  %place = getelementptr i64, ptr %inputs, i64 1
+  %array = load ptr, ptr %place
+  br label %loop
+loop:
+  %k = phi i64 [ 0, %start ], [ %next, %loop ]
+  %element = getelementptr double, ptr %array, i64 %k
+  store double 0.0, ptr %element
+  %next = add nuw nsw i64 %k, 1
+  %more = icmp slt i64 %next, %count
+  br i1 %more, label %loop, label %end
+end:
+  ret void
+}
+"""
 SUM = """
 @heap = internal constant i64 0
 define internal void @kernel(ptr %inputs, ptr %outputs, ptr %heap) {{
@@ -63,6 +82,15 @@ def test_float32_is_rounded_where_it_comes_in_and_between():
     single = np.float32
     assert made(2, "float32")(0.1, 0.2) == (single(0.1) + single(0.2), single(0.1))
     assert made(1, "float32")(1e300, 1.0) == math.inf
+
+
+def test_the_c_library_is_found_wherever_it_lies():
+    text = ZEROS + native.door(["extent", "array"], 0, "float64")
+    code = native.assemble(text)
+    assert b"memset" in code
+    array = np.ones(1000)
+    assert native.link(code)(900, array) is None
+    assert array.sum() == 100.0
 
 
 def test_the_code_lives_as_long_as_the_function():
