@@ -6,8 +6,8 @@
     d2 = d1 - sigma*sqrt(T)
     call(S, K, T, r, sigma) = S*erfc(-d1/sqrt(2))/2 - K*exp(-r*T)*erfc(-d2/sqrt(2))/2
 
-forward: 24 operations at each point
-gradient: 55 operations at each point
+forward: 20 operations at each point
+gradient: 49 operations at each point
 
 Written by symgrad 0.1.0. Change the formula, not this file.
 """
@@ -427,11 +427,11 @@ number = numba.float64
 def forward(S, K, T, r, sigma):
     # d1 = (log(S/K) + (r + sigma**2/2)*T)/(sigma*sqrt(T))
     t = sigma*sqrt(T)
-    d1 = (log(S/K) + (r + sigma*sigma/2.0)*T)/t
+    d1 = fma(fma(sigma*sigma, 0.5, r), T, log(S/K))/t
     # d2 = d1 - sigma*sqrt(T)
     d2 = d1 - t
     # call(S, K, T, r, sigma) = S*erfc(-d1/sqrt(2))/2 - K*exp(-r*T)*erfc(-d2/sqrt(2))/2
-    call = S*(2.0*ndtr(d1))/2.0 - K*exp(-(r*T))*(2.0*ndtr(d2))/2.0
+    call = S*ndtr(d1) - K*exp(-(r*T))*ndtr(d2)
     return call
 
 
@@ -442,10 +442,10 @@ def forward(S, K, T, r, sigma):
 def gradient(S, K, T, r, sigma):
     # d1 = (log(S/K) + (r + sigma**2/2)*T)/(sigma*sqrt(T))
     t = S/K
-    t1 = r + sigma*sigma/2.0
+    t1 = fma(sigma*sigma, 0.5, r)
     t2 = sqrt(T)
     t3 = sigma*t2
-    t4 = (log(t) + t1*T)/t3
+    t4 = fma(t1, T, log(t))/t3
     d1 = t4
     # d2 = d1 - sigma*sqrt(T)
     d2 = d1 - t3
@@ -454,7 +454,7 @@ def gradient(S, K, T, r, sigma):
     t6 = K*t5
     t7 = ndtr(d1)
     t8 = ndtr(d2)
-    call = S*(2.0*t7)/2.0 - t6*(2.0*t8)/2.0
+    call = S*t7 - t6*t8
     # derivatives of call(S, K, T, r, sigma) = S*erfc(-d1/sqrt(2))/2 - K*exp(-r*T)*erfc(-d2/sqrt(2))/2
     t9 = t6*ndtr_slope(d2)
     t10 = t8*K*t5
@@ -463,12 +463,12 @@ def gradient(S, K, T, r, sigma):
     t11 = d1_bar/t3
     t12 = t9 - t11*t4
     t13 = t11*T
-    T_bar = t10*r + t12*sigma*(0.5/t2) + t11*t1
+    T_bar = fma(t11, t1, t10*r + t12*sigma*(0.5/t2))
     r_bar = t10*T + t13
-    sigma_bar = t12*t2 + t13/2.0*(2.0*sigma)
+    sigma_bar = t12*t2 + t13*sigma
     t14 = t11/S
     S_bar = t7 + t14
-    K_bar = -(t8*t5) - t14*t
+    K_bar = fma(-t14, t, -(t8*t5))
     return call, S_bar, K_bar, T_bar, r_bar, sigma_bar
 
 

@@ -21,6 +21,16 @@ import numpy as np
 
 sqrt = math.sqrt
 
+
+@numba.extending.intrinsic
+def fma(context, a, b, c):
+    """Return a*b + c, rounded once, in float64."""
+
+    def generate(target, builder, signature, arguments):
+        return builder.fma(*arguments)
+
+    return numba.float64(numba.float64, numba.float64, numba.float64), generate
+
 number = numba.float64
 
 
@@ -34,12 +44,12 @@ def forward(x1, y1, z1, x2, y2, z2, epsilon, sigma, k, q1, q2):
     t = x1 - x2
     t1 = y1 - y2
     t2 = z1 - z2
-    r2 = t*t + t1*t1 + t2*t2
+    r2 = fma(t2, t2, t*t + t1*t1)
     # s6 = (sigma**2/r2)**3
     t3 = sigma*sigma/r2
     s6 = t3*t3*t3
     # lj = 4*epsilon*(s6**2 - s6)
-    lj = 4.0*epsilon*(s6*s6 - s6)
+    lj = 4.0*epsilon*fma(s6, s6, -s6)
     # coulomb = k*q1*q2/sqrt(r2)
     coulomb = k*q1*q2/sqrt(r2)
     # energy(x1, y1, z1, x2, y2, z2, epsilon, sigma, k, q1, q2) = lj + coulomb
@@ -57,13 +67,13 @@ def gradient(x1, y1, z1, x2, y2, z2, epsilon, sigma, k, q1, q2):
     t = x1 - x2
     t1 = y1 - y2
     t2 = z1 - z2
-    r2 = t*t + t1*t1 + t2*t2
+    r2 = fma(t2, t2, t*t + t1*t1)
     # s6 = (sigma**2/r2)**3
     t3 = sigma*sigma/r2
     s6 = t3*t3*t3
     # lj = 4*epsilon*(s6**2 - s6)
     t4 = 4.0*epsilon
-    t5 = s6*s6 - s6
+    t5 = fma(s6, s6, -s6)
     lj = t4*t5
     # coulomb = k*q1*q2/sqrt(r2)
     t6 = k*q1
@@ -86,7 +96,7 @@ def gradient(x1, y1, z1, x2, y2, z2, epsilon, sigma, k, q1, q2):
     t11 = s6_bar*(3.0*(t3*t3))/r2
     sigma_bar = t11*(2.0*sigma)
     # derivatives of r2 = (x1 - x2)**2 + (y1 - y2)**2 + (z1 - z2)**2
-    r2_bar = -(t9*t8*(0.5*t9)) - t11*t3
+    r2_bar = fma(-t11, t3, -(t9*t8*(0.5*t9)))
     z1_bar = r2_bar*(2.0*t2)
     z2_bar = -z1_bar
     y1_bar = r2_bar*(2.0*t1)

@@ -405,7 +405,7 @@ number = numba.float64
 @numba.njit([(number, number)], error_model="numpy", nogil=True, cache=True)
 def forward(x, y):
     # f(x, y) = y*log(x) + sin(y)
-    f = y*log(x) + sin(y)
+    f = fma(y, log(x), sin(y))
     return f
 
 
@@ -413,7 +413,7 @@ def forward(x, y):
 def gradient(x, y):
     # f(x, y) = y*log(x) + sin(y)
     t = log(x)
-    f = y*t + sin(y)
+    f = fma(y, t, sin(y))
     # derivatives of f(x, y) = y*log(x) + sin(y)
     y_bar = cos(y) + t
     x_bar = y/x

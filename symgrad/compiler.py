@@ -52,9 +52,10 @@ from .codegen.standalone import Golden, print_check
 from .codegen.tape import assemble, has_tape
 from .errors import ArgumentError, UnsupportedError
 from .graph.count import operations
-from .graph.factor import cancel_quotients, factor_sums, share_reciprocals
+from .graph.factor import cancel_quotients, cancel_twos, factor_sums, share_reciprocals
+from .graph.fuse import fuse_products, sums_to_fuse
 from .graph.lower import check_kernels, lower
-from .graph.node import Graph
+from .graph.node import Graph, Node
 from .graph.stability import stabilize
 from .language.functions import FUNCTIONS
 from .language.program import Program
@@ -142,6 +143,11 @@ def build_graph(
     graph = lower(program, axes, variant.everywhere)
     if stable:
         graph = stabilize(graph)
+    polished = stable and len(program.instructions) <= COMPILED_WHEN_HOT
+    fused: frozenset[Node] = frozenset()
+    if polished:
+        graph = cancel_twos(graph)
+        fused = sums_to_fuse(graph)
     packing = _packing(program)
     for transform in transforms:
         progress.stage("differentiating", graph.builder)
@@ -150,7 +156,10 @@ def build_graph(
     progress.stage("simplifying", graph.builder)
     if stable and transforms:
         graph = stabilize(graph)
-    return factor_sums(share_reciprocals(cancel_quotients(graph))), packing
+    if polished:
+        graph = cancel_twos(graph)
+    graph = factor_sums(share_reciprocals(cancel_quotients(graph)))
+    return fuse_products(graph, fused) if polished else graph, packing
 
 
 def _packing(program: Program) -> Packing:

@@ -44,7 +44,8 @@ def compile(
         outputs: names of the results; the last statement if None.
         limits: sizes beyond which text, and dense Jacobians and Hessians, are refused.
         stable: compute ``log(1 + x)`` as ``log1p(x)`` and so on, wherever a form is known
-            that loses fewer digits; see `symgrad.graph.stability`.
+            that loses fewer digits, see `symgrad.graph.stability`; and round the product in
+            ``a*x + b`` once, with the sum, see `symgrad.graph.fuse`.
         backend: how kernels run, with the same results to the last bit. "jit" compiles each
             to machine code, which takes longer than in proportion to its size;
             "interpreter" reads it from a tape, which takes no time to build and some times

@@ -19,7 +19,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from ..graph.algebra import exact
-from ..graph.count import FREE
+from ..graph.count import work
 from ..graph.node import BOOLEAN, Builder, Node, ancestors
 from .guarded import Guarded, combine, scale, select
 from .pullback import dependent, pull_back
@@ -123,7 +123,7 @@ def _enter(entries: Entries, row: int, column: int, entry: Node, symmetric: bool
 
 def _cost(entries: Entries) -> int:
     """Return how many operations all entries together take."""
-    return sum(node.op not in FREE for node in ancestors(entries.values()))
+    return sum(work(node.op) for node in ancestors(entries.values()))
 
 
 class _Linearised:

@@ -43,7 +43,7 @@ _NAMES = ("x", "y", "z")
 _OPERATIONS = dict.fromkeys(["reciprocal", *(f for f in FUNCTIONS if f not in _LOWERED)]).keys()
 #: What most formulas consist of.
 _BASIC = (
-    "add", "sub", "mul", "div", "neg", "reciprocal", "pow",
+    "add", "sub", "mul", "div", "neg", "fma", "fms", "fnma", "reciprocal", "pow",
     "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "where",
     "sin", "cos", "tan", "tanh", "sech2", "exp", "log", "sqrt", "abs", "max", "min",
 )  # fmt: skip

@@ -666,16 +666,16 @@ class _Printer:
     ) -> None:
         """Add to the sums and write the outputs that are due at a point."""
         for node in totals:
-            value = self._expression(node.operands[0]).code
             total = self.known.get(node)
+            if total is not None and node not in self.collected:
+                self._line(f"{total.code} = {self._taken_in(node, total.code)}")
+                continue
+            value = self._expression(node.operands[0]).code
             if total is None:
                 target = self._element(self.arrays[node], node.axes, counters)
                 self._join(node, target, value)
-            elif node in self.collected:
-                self._join(node, total.code, value)
             else:
-                combine = self._combine(node)
-                self._line(f"{total.code} = {combine}({total.code}, {value})")
+                self._join(node, total.code, value)
         for name, node in stores:
             if _source(node) not in self.known:
                 self._comment(node)
@@ -699,6 +699,21 @@ class _Printer:
         extrema are exact as they are.
         """
         return str(node.payload) not in _JOIN or node in self.narrow
+
+    def _taken_in(self, node: Node, total: str) -> str:
+        """Return the text of a total with the point at hand."""
+        operand = _source(node.operands[0])
+        inside = operand not in self.known and node.payload == "sum"
+        if inside and (self.dtype == "float64" or self._is_single(node)):
+            factors: list[str] = []
+            if operand.op == "mul":
+                factors = [self._expression(factor).code for factor in operand.operands]
+            elif operand.op == "pow" and exact(operand.operands[1]) == 2:
+                factors = [self._expression(operand.operands[0]).code] * 2
+            if factors and (operand.op == "mul" or factors[0].isidentifier()):
+                combine = self._primitive(self._form("plus_product"))
+                return f"{combine}({total}, {', '.join(factors)})"
+        return f"{self._combine(node)}({total}, {self._expression(operand).code})"
 
     def _combine(self, node: Node) -> str:
         """Return the primitive that combines two points."""
@@ -799,6 +814,15 @@ class _Printer:
 
     def _negative(self, node: Node) -> Text:
         return Text(f"-{_wrapped(self._expression(node.operands[0]), _UNARY)}", _UNARY)
+
+    def _fused(self, node: Node) -> Text:
+        x, y, z = (self._expression(operand) for operand in node.operands)
+        if node.op == "fnma":
+            x = Text(f"-{_wrapped(x, _UNARY)}", _UNARY)
+        elif node.op == "fms":
+            z = Text(f"-{_wrapped(z, _UNARY)}", _UNARY)
+        primitive = self._primitive("fma" if _is_wide(node) else self._form("fma"))
+        return Text(f"{primitive}({x.code}, {y.code}, {z.code})")
 
     def _not(self, node: Node) -> Text:
         return Text(f"not {_wrapped(self._expression(node.operands[0]), _NOT)}", _NOT)
@@ -984,6 +1008,7 @@ def _wrapped(text: Text, binding: int) -> str:
 _PRINTERS: Mapping[str, Callable[[_Printer, Node], Text]] = {
     **dict.fromkeys(_SIGNS, _Printer._infix),
     "neg": _Printer._negative,
+    **dict.fromkeys(("fma", "fms", "fnma"), _Printer._fused),
     "not": _Printer._not,
     "number": _Printer._number,
     "constant": _Printer._constant,

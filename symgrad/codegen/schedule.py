@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ..graph.count import work
 from ..graph.node import BOOLEAN, Graph, Node, ancestors
 
 __all__ = ["HEAVY", "Nest", "Schedule", "Section", "Strip", "cut", "rows", "schedule"]
@@ -34,7 +35,6 @@ _GLUE = 8
 #: So many operations for each array that is read or written keep vectors busy.
 _DENSE = 6
 _SLOW = frozenset({"div", "sqrt", "pow"})
-_FREE = frozenset({"input", "step", "broadcast"})
 
 
 @dataclass(slots=True)
@@ -118,7 +118,7 @@ class Schedule:
         inside = [node for nest in nests for node in nest.bodies[-1]]
         if any(cost(node) >= HEAVY for node in inside):
             return True
-        count = sum(node.op not in _FREE for node in inside)
+        count = sum(work(node.op) for node in inside)
         count += sum(len(nest.totals[-1]) for nest in nests)
         read = {node for nest in nests for body in nest.bodies for node in body}
         arrays = len(self.arrays) + sum(node.op == "input" for node in read)
@@ -202,7 +202,7 @@ def cut(nest: Nest, cost: Callable[[Node], int], apart: bool = False) -> list[St
     """
     inside = nest.bodies[0]
     place = _places(inside, {node: c for node in inside if (c := cost(node)) >= HEAVY})
-    glue = sum(node.op not in _FREE for node in inside) - len(place)
+    glue = sum(work(node.op) for node in inside) - len(place)
     late = {
         t for t in nest.totals[0] if glue >= _GLUE or (apart and t.payload in ("sum", "prod"))
     }
@@ -300,6 +300,6 @@ def _effort(inside: list[Node], place: dict[Node, int]) -> dict[Node, int]:
             effort[node] = 0
             continue
         below = sum(effort.get(operand, 0) for operand in node.operands)
-        own = node.op not in _FREE
+        own = work(node.op)
         effort[node] = min(below + (1 + _REPEATED if node.op in _SLOW else own), 1 << 16)
     return effort

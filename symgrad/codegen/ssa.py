@@ -92,6 +92,7 @@ _REORDERED: Mapping[str, tuple[str, str]] = {
     "plusf": ("fadd", SINGLE),
     "times": ("fmul", DOUBLE),
 }
+_ADDED_PRODUCTS: Mapping[str, str] = {"plus_product": DOUBLE, "plus_productf": SINGLE}
 _EXTREMA: Mapping[str, tuple[str, str]] = {
     "larger": ("maximum", DOUBLE),
     "largerf": ("maximum", SINGLE),
@@ -679,6 +680,11 @@ class Body:
             instruction, kind = _REORDERED[called]
             one, two = (self._to(kind, argument).text for argument in arguments)
             return self._new(kind, f"{instruction} reassoc {kind} {one}, {two}")
+        if called in _ADDED_PRODUCTS:
+            kind = _ADDED_PRODUCTS[called]
+            total, one, two = (self._to(kind, argument).text for argument in arguments)
+            product = self._new(kind, f"fmul contract {kind} {one}, {two}").text
+            return self._new(kind, f"fadd reassoc contract {kind} {total}, {product}")
         if called in _EXTREMA:
             instruction, kind = _EXTREMA[called]
             return self._intrinsic(instruction, kind, [self._to(kind, a) for a in arguments])

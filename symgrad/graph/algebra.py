@@ -36,7 +36,7 @@ from ..language.program import Number
 if TYPE_CHECKING:
     from .node import Builder, Node
 
-__all__ = ["IDENTITIES", "TELLING", "exact"]
+__all__ = ["IDENTITIES", "TELLING", "exact", "power_of_two"]
 
 Identity = Callable[..., "Node | None"]
 
@@ -59,6 +59,17 @@ def exact(node: Node) -> Fraction | None:
         if isinstance(payload, Number) and isinstance(payload.value, Fraction):
             return payload.value
     return None
+
+
+def power_of_two(node: Node) -> int:
+    """Return k if a node is the literal 2**k, 0 for other nodes and for 1."""
+    value = exact(node)
+    if value is None or value <= 0 or (value.numerator, value.denominator).count(1) != 1:
+        return 0
+    large = max(value.numerator, value.denominator)
+    if large & (large - 1):
+        return 0
+    return (large.bit_length() - 1) * (1 if value > 1 else -1)
 
 
 def _decimal(*nodes: Node) -> bool:

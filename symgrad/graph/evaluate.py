@@ -14,7 +14,7 @@ from typing import Any
 from .. import vmath
 from ..language.functions import FUNCTIONS
 from ..language.program import Number
-from ..vmath.ieee import divide
+from ..vmath.ieee import divide, fma
 from .node import Node, ancestors
 
 __all__ = ["evaluate"]
@@ -25,6 +25,9 @@ _ARITHMETIC: Mapping[str, Callable[..., Any]] = {
     "mul": operator.mul,
     "div": divide,
     "neg": operator.neg,
+    "fma": fma,
+    "fms": lambda x, y, z: fma(x, y, -z),
+    "fnma": lambda x, y, z: fma(-x, y, z),
 }
 _RELATIONS: Mapping[str, Callable[..., bool]] = {
     name: getattr(operator, name) for name in ("lt", "le", "gt", "ge", "eq", "ne")

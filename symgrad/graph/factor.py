@@ -11,24 +11,31 @@ a unit in the last place. The derivative of log(x/y) divides by x/y and then by 
 divide by x.
 
 What the user wrote is not touched: sums of the Program keep their terms, and its quotients
-are rounded once.
+are rounded once. Only doubling and halving, which round nothing, is left out everywhere where
+the two meet in a product, as in the derivative of x**2/2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from fractions import Fraction
 from typing import NamedTuple
 
-from .algebra import exact
+from .algebra import exact, power_of_two
 from .node import Builder, Graph, Node
 from .stability import rebuilt
 
-__all__ = ["cancel_quotients", "factor_sums", "share_reciprocals"]
+__all__ = ["cancel_quotients", "cancel_twos", "factor_sums", "share_reciprocals"]
 
 
 #: Denominators that keep their quotients: literals, and what rules divide by step by step
 #: because its reciprocal overflows where the quotient does not.
 _AS_WRITTEN = frozenset({"number", "hypot"})
+#: Operations that a power of 2 can be moved through without rounding.
+_CHAIN = frozenset({"mul", "div", "neg"})
+#: Powers of 2 beyond this one stay apart: in one literal they could leave the range of float32.
+_LARGEST_SCALE = 64
 
 
 class _Product(NamedTuple):
@@ -109,6 +116,77 @@ def cancel_quotients(graph: Graph) -> Graph:
         return b.apply("div", new.get(g, g), new.get(x, x))
 
     return _with_others(graph, order, cancelled, by_numerator)
+
+
+class _Scaled(NamedTuple):
+    """A value as 2**power times another one, and of how many powers of 2 that is made."""
+
+    power: int
+    parts: int
+    rest: Node
+
+
+def cancel_twos(graph: Graph) -> Graph:
+    """Return a Graph in which a product has one power of 2 at most, or none where it is 1.
+
+    >>> from symgrad.graph.lower import lower
+    >>> from symgrad.language.parse import parse
+    >>> print(cancel_twos(lower(parse("x/2*(2*y)"))))
+    %0 = input(x)
+    %1 = input(y)
+    %6 = mul(%0, %1)
+    value <- %6
+    """
+    order = graph.nodes()
+    if not any(power_of_two(node) for node in order):
+        return graph
+    chained: dict[Node, bool] = {}
+    for node in order:
+        for operand in node.operands:
+            chained[operand] = operand not in chained and node.op in _CHAIN
+    for output in graph.outputs:
+        chained[output.node] = False
+    b = graph.builder
+    before, origin = len(b), b.origin
+    new: dict[Node, Node] = {}
+    scaled: dict[Node, _Scaled] = {}
+    for node in order:
+        b.origin = node.origin
+        made = rebuilt(b, node, new)
+        factors = [scaled.get(o) or _factor(new, o) for o in node.operands]
+        if node.op in _CHAIN and any(factor.parts for factor in factors):
+            found = _scaled(b, node, factors)
+            if chained[node]:
+                scaled[node] = found
+            elif found.parts > bool(found.power) and abs(found.power) <= _LARGEST_SCALE:
+                scale = b.number(Fraction(2) ** found.power)
+                made = b.apply("mul", found.rest, scale) if found.power else found.rest
+        if made is not node:
+            new[node] = made
+    b.origin = origin
+    primal = len(b) if graph.primal == before else graph.primal
+    return replace(graph.rewritten(new), primal=primal)
+
+
+def _factor(new: Mapping[Node, Node], node: Node) -> _Scaled:
+    """Return an operand of a product: a power of 2, or something else."""
+    power = power_of_two(node)
+    return _Scaled(power, 1, node) if power else _Scaled(0, 0, new.get(node, node))
+
+
+def _scaled(b: Builder, node: Node, operands: list[_Scaled]) -> _Scaled:
+    """Return a product, a quotient or what is negated without the powers of 2 inside."""
+    parts = sum(operand.parts for operand in operands)
+    if node.op == "neg":
+        return operands[0]._replace(rest=b.apply("neg", operands[0].rest))
+    one, two = operands
+    power = one.power + two.power if node.op == "mul" else one.power - two.power
+    if node.op == "mul" and power_of_two(node.operands[0]):
+        return _Scaled(power, parts, two.rest)
+    if power_of_two(node.operands[1]):
+        return _Scaled(power, parts, one.rest)
+    first = b.number(1) if power_of_two(node.operands[0]) else one.rest
+    return _Scaled(power, parts, b.apply(node.op, first, two.rest))
 
 
 def share_reciprocals(graph: Graph) -> Graph:

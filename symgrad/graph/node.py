@@ -325,6 +325,25 @@ class Builder:
             phase = max(phase, operand.phase)
         return self._intern(operands, op, operands, None, axes, phase)
 
+    def like(self, node: Node, operands: tuple[Node, ...]) -> Node:
+        """Return the copy of another Builder's node, over operands of this one.
+
+        >>> b = Builder()
+        >>> total = b.reduce(b.input("x", axes=1), 1)
+        >>> Builder().like(total, (Builder().input("x", axes=1),))
+        %0 = reduce(%0, sum)
+        """
+        payload = node.payload
+        if isinstance(payload, Number):
+            return self.number(payload.value, decimal=payload.decimal)
+        key: tuple[object, ...] = operands if payload is None else (payload, *operands)
+        if node.op == "broadcast":
+            key = (*operands, payload)
+        elif node.op == "reduce":
+            key = (payload, *operands, node.operands[0].axes & ~node.axes)
+        self.origin = node.origin
+        return self._intern(key, node.op, operands, payload, node.axes, node.phase)
+
     def broadcast(self, node: Node, axes: int) -> Node:
         """Return `node` spread over `axes` besides its own."""
         mask = axes & ~node.axes

@@ -179,6 +179,28 @@ _ROWS: tuple[Function, ...] = (
         domain="x > 0, or y an integer",
         kink="d/dx is 0 where y is 0; d/dy is 0 where x is 0 and y >= 0",
     ),
+    # What a Graph has for a sum with a product, which is rounded once.
+    _operator(
+        "fma",
+        lambda sp, x, y, z: x * y + z,
+        arity=3,
+        partials=("x1", "x0", "1"),
+        why="trivial",
+    ),
+    _operator(
+        "fms",
+        lambda sp, x, y, z: x * y - z,
+        arity=3,
+        partials=("x1", "x0", "-1"),
+        why="trivial",
+    ),
+    _operator(
+        "fnma",
+        lambda sp, x, y, z: z - x * y,
+        arity=3,
+        partials=("-x1", "-x0", "1"),
+        why="trivial",
+    ),
     # Relations and logic: conditions of where(...).
     _relation("lt", "StrictLessThan"),
     _relation("le", "LessThan"),

@@ -139,6 +139,16 @@ def plus(a: float, b: float) -> float:
     return a + b
 
 
+def plus_product(total: float, a: float, b: float) -> float:
+    """Return total + a*b."""
+    return total + a * b
+
+
+def plus_productf(total: float, a: float, b: float) -> float:
+    """Return total + a*b for float32 numbers."""
+    return float32(total + float32(a * b))
+
+
 def plusf(a: float, b: float) -> float:
     """Return a + b for float32 numbers."""
     return float32(a + b)

@@ -3,8 +3,9 @@
 `fma(a, b, c)` is a*b + c rounded once; `as_int(x)` and `as_float(n)` move the bits of a double
 to and from a 64-bit integer. With them elementary functions can be written without branches,
 so that LLVM vectorises the loops that call them. Chains of `plus`, `times`, `larger`, `smaller`
-of two numbers may be taken in any order; `no_overlap()` is a promise about the arrays of a
-kernel, `wide_vectors()` a wish for its loops, `interleaved(count)` one for the loop before it.
+of two numbers may be taken in any order, and of `plus_product`, which adds a product;
+`no_overlap()` is a promise about the arrays of a kernel, `wide_vectors()` a wish for its loops,
+`interleaved(count)` one for the loop before it.
 `exponent`, `significand`, `scaled` and `log_edges` are single instructions where
 `has_avx512()`, and may be called there alone. Plain Python runs the namesakes in
 `symgrad.vmath.ieee`.
@@ -56,6 +57,21 @@ def {name}(context, a, b):
         return builder.{instruction}(*arguments, flags=("reassoc",))
 
     return numba.{kind}(numba.{kind}, numba.{kind}), generate
+'''
+
+
+def _added_product(name: str, kind: str) -> str:
+    return f'''\
+@numba.extending.intrinsic
+def {name}(context, total, a, b):
+    """Return total + a*b like a chain of sums, the products rounded or not, as is faster."""
+
+    def generate(target, builder, signature, arguments):
+        total, a, b = arguments
+        product = builder.fmul(a, b, flags=("contract",))
+        return builder.fadd(total, product, flags=("reassoc", "contract"))
+
+    return numba.{kind}(numba.{kind}, numba.{kind}, numba.{kind}), generate
 '''
 
 
@@ -300,6 +316,8 @@ INTRINSICS: Mapping[str, str] = MappingProxyType(
         "log_edgesf": _log_edges("log_edgesf", 32),
         "no_overlap": _NO_OVERLAP,
         "plus": _reordered("plus", "+", "fadd", "float64"),
+        "plus_product": _added_product("plus_product", "float64"),
+        "plus_productf": _added_product("plus_productf", "float32"),
         "plusf": _reordered("plusf", "+", "fadd", "float32"),
         "scaled": _scaled("scaled"),
         "scaledf": _scaled("scaledf"),

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import symgrad as sg
 from symgrad.calculus.elimination import MODES, _Linearised, jacobian_entries
-from symgrad.graph.count import FREE, operations
+from symgrad.graph import count
+from symgrad.graph.count import operations
 from symgrad.graph.evaluate import evaluate
 from symgrad.graph.lower import lower
 from symgrad.graph.node import Node, ancestors
@@ -26,7 +27,7 @@ def entries(text: str, outputs: list[str], wrt: list[str], mode: str | None = No
 
 
 def work(nodes: list[Node]) -> int:
-    return sum(node.op not in FREE for node in ancestors(nodes))
+    return sum(count.work(node.op) for node in ancestors(nodes))
 
 
 MODELS = [

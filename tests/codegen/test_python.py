@@ -38,7 +38,7 @@ SNAPSHOTS = {
 def kernel(y, x):
     # z = y*log(x) + sin(y)
     t = log(x)
-    z = y*t + sin(y)
+    z = fma(y, t, sin(y))
     # derivatives of z = y*log(x) + sin(y)
     y_bar = cos(y) + t
     x_bar = y/x
@@ -59,7 +59,7 @@ def kernel(n, y, x, z_out, y_bar_out, x_bar_out):
         # z = y*log(x) + exp(y)
         t = log(x_i)
         t1 = exp(y_i)
-        z = y_i*t + t1
+        z = fma(y_i, t, t1)
         # derivatives of z = y*log(x) + exp(y)
         y_bar = t1 + t
         x_bar = y_i/x_i
@@ -118,9 +118,9 @@ def kernel(n, x, y, a):
             x_i = x[i]
             y_i = y[i]
             # f(x, y, a) = sum((a*x - y)**2)
-            t = a*x_i - y_i
-            part = plus(part, t*t)
-            part1 = plus(part1, t*x_i)
+            t = fma(a, x_i, -y_i)
+            part = plus_product(part, t, t)
+            part1 = plus_product(part1, t, x_i)
         total += part
         total1 += part1
     # f(x, y, a) = sum((a*x - y)**2)
