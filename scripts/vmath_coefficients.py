@@ -371,6 +371,14 @@ def _fits() -> dict[str, tuple[Any, Any, Any, Any, int]]:
             half_log,
             terms[4],
         )
+    for f, terms_of_root in (("", 3), ("f", 2)):
+        fits["_inverse_root_tail" + f] = (
+            lambda h: (1 / mp.sqrt(1 - h) - 1) / h,
+            _unit,
+            mp.mpf("-0.0692"),
+            mp.mpf("0.0676"),
+            terms_of_root,
+        )
     fits["_tanh_tailf"] = (*_odd_tail(mp.tanh), low, mp.mpf("0.625") ** 2, 5)
     logarithm = _odd_tail(lambda r: 2 * mp.atanh(r / 2))
     for f, length in (("", 10), ("f", 4)):

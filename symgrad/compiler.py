@@ -52,7 +52,13 @@ from .codegen.standalone import Golden, print_check
 from .codegen.tape import assemble, has_tape
 from .errors import ArgumentError, UnsupportedError
 from .graph.count import operations
-from .graph.factor import cancel_quotients, cancel_twos, factor_sums, share_reciprocals
+from .graph.factor import (
+    cancel_quotients,
+    cancel_twos,
+    factor_sums,
+    invert_roots,
+    share_reciprocals,
+)
 from .graph.fuse import fuse_products, sums_to_fuse
 from .graph.lower import check_kernels, lower
 from .graph.node import Graph, Node
@@ -88,6 +94,10 @@ COMPILED_WHEN_HOT = 2000
 #: How many operations of numbers are tried in Python before a kernel is compiled; the two
 #: take a similar time.
 TRIED = 150_000
+#: For so many points, times operations for each array, it pays to begin at a line.
+_POINTS_FOR_LINES = 100
+#: Arrays of more bytes than this are read from memory.
+_CACHE = 2**20
 #: About how long compiling an operation takes.
 _SECONDS_ON_ARRAYS, _SECONDS_ON_NUMBERS = 0.002, 0.0004
 
@@ -147,6 +157,9 @@ def build_graph(
     fused: frozenset[Node] = frozenset()
     if polished:
         graph = cancel_twos(graph)
+        if variant.dtype == "float64":
+            # Numbers of float32 are divided, and roots are taken, twice as fast.
+            graph = invert_roots(graph)
         fused = sums_to_fuse(graph)
     packing = _packing(program)
     for transform in transforms:
@@ -322,12 +335,16 @@ def try_kernel(
     spellings.update((new, old) for old, new in printed.aliases.items())
     function = vmath.in_python(printed.source, spellings)
     kernel = _kernel(graph, name, printed.source, function, variant, lasting=False)
-    work = operations(graph) + sum(
+    return Trial(kernel, packing, TRIED // max(_work(graph), 1))
+
+
+def _work(graph: Graph) -> int:
+    """Return about how many operations a Graph takes, with those inside of functions."""
+    return operations(graph) + sum(
         count * vmath.cost(FUNCTIONS[op].kernel)
         for op, count in graph.census().items()
         if op in FUNCTIONS
     )
-    return Trial(kernel, packing, TRIED // max(work, 1))
 
 
 def _kernel(
@@ -372,7 +389,8 @@ def _compiled(
     printed = _printed(graph, name, variant)
     source = print_module([printed], header(program, {name: graph}), wrapped=False)
     kinds = [parameter.kind for parameter in printed.parameters]
-    native = _native(source, name, kinds, len(printed.returned), printed.dtype)
+    long = _long(graph, printed) if printed.pointwise else (0, 0)
+    native = _native(source, name, kinds, len(printed.returned), printed.dtype, long)
     if native is not None:
         return source, native, printed.pointwise
     # What Numba takes for a kernel of numbers depends most of all on how many functions it has.
@@ -434,11 +452,28 @@ def _run(source: str, parameters: Sequence[str], dtype: str = "float64") -> Any:
     return _native(source, "run", parameters, 0, dtype) or cache.load(source).run
 
 
+def _long(graph: Graph, printed: Printed) -> tuple[int, int]:
+    """Return from how many points on a kernel is run another way, as `print_llvm` takes them.
+
+    To begin at a line of the cache costs up to a line of points one by one, and saves a part
+    of what reading and writing the others takes.
+    """
+    arrays = max(1, sum(bool(parameter.axes) for parameter in printed.parameters))
+    lines = max(1, _POINTS_FOR_LINES * _work(graph) // arrays)
+    size = np.dtype(printed.dtype).itemsize
+    return lines, _CACHE // (arrays * size) if printed.streams else 0
+
+
 def _native(
-    source: str, name: str, parameters: Sequence[str], outputs: int, dtype: str
+    source: str,
+    name: str,
+    parameters: Sequence[str],
+    outputs: int,
+    dtype: str,
+    long: tuple[int, int] = (0, 0),
 ) -> Callable[..., Any] | None:
     """Return a function of a module as LLVM compiles it; None if it takes Numba."""
-    text = print_llvm(source, name, cpu()[1])
+    text = print_llvm(source, name, cpu()[1], *long)
     if text is None:
         return None
     return cache.load_native(text + door(parameters, outputs, dtype))

@@ -22,7 +22,6 @@ DERIVED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "sinh": ("cosh(x)",),
         "cosh": ("sinh(x)",),
         "exp": ("exp(x)",),
-        "expm1": ("exp(x)",),
         "log": ("1/x",),
         "log1p": ("1/(x + 1)",),
         "log2": ("1/(x*log(2))",),

@@ -48,12 +48,16 @@ _SLOT = INT
 #: What a kernel takes beside its inputs. It is not to be inlined, since LLVM would mix what it
 #: computes with how its inputs are read, and would need more registers than there are.
 _TAKEN = "ptr noalias %outputs, ptr noalias %heap"
+#: Bytes of a line of the cache.
+_LINE = 64
 #: How many inputs and outputs a kernel may have together. The door keeps them on the stack,
 #: where some systems want to be asked for more than a page.
 _MOST = 500
 
 
-def print_llvm(source: str, name: str, features: str = "") -> str | None:
+def print_llvm(
+    source: str, name: str, features: str = "", whole_lines: int = 0, narrow: int = 0
+) -> str | None:
     """Return LLVM IR that defines ``@kernel`` as a function of a module; None without one.
 
     ``@kernel`` takes the address of the parameters, in 8 bytes each, which it reads, that of
@@ -66,9 +70,14 @@ def print_llvm(source: str, name: str, features: str = "") -> str | None:
         name: the function.
         features: what the processor has, as LLVM lists it; its vectors decide how kernels
             with arrays compute.
+        whole_lines: for a kernel whose points are independent, from how many points on those
+            before the first whole line of the cache in the last array are computed on their
+            own, so that no vector of the others is in two lines; 0 for never.
+        narrow: for such a kernel that asks for the widest vectors, from how many points on it
+            has narrow ones all the same, since memory decides; 0 for never.
     """
     try:
-        return _Module(source, features).printed(name)
+        return _Module(source, features).printed(name, whole_lines, narrow)
     except (LeftToNumbaError, ArithmeticError, RecursionError):
         return None
 
@@ -89,8 +98,9 @@ class _Module:
             elif isinstance(statement, ast.Assign):
                 (target,) = statement.targets
                 self.aliases[ast.unparse(target)] = ast.unparse(statement.value)
-        #: What each function returns for the types of its arguments, and under which name.
-        self.known: dict[tuple[str, tuple[str, ...]], tuple[str, tuple[str, ...]]] = {}
+        #: What each function returns for the types of its arguments, and under which name; with
+        #: wide vectors it can be another one.
+        self.known: dict[tuple[str, bool, tuple[str, ...]], tuple[str, tuple[str, ...]]] = {}
         self.text: list[str] = []
         self.declared: dict[str, str] = {}
         self.metadata: list[str] = []
@@ -98,7 +108,7 @@ class _Module:
         self.heap = 0
         self.instructions: set[str] = set()
 
-    def printed(self, name: str) -> str:
+    def printed(self, name: str, whole_lines: int, narrow: int) -> str:
         """Return the text of all that a kernel needs."""
         kernel = self.functions.get(name)
         kind = _NUMBER_TYPES.get(self.aliases.get("number", ""))
@@ -113,17 +123,29 @@ class _Module:
             for place, kind in enumerate(kinds)
         ]
         body = Body(self) if loops else door
-        for parameter, value in zip(
-            kernel.args.args, parameters if loops else read, strict=True
-        ):
-            body.held[parameter.arg] = value
-        outputs = body.run(kernel.body, lambda values: body.write(values, kind))
+        outputs = self._run(body, kernel, parameters if loops else read, kind)
         if len(kinds) + len(outputs) > _MOST or not (outputs or loops):
             raise LeftToNumbaError
         if loops:
-            self._loops(kinds, body)
-            taken = ", ".join(f"{value.kind} {value.text}" for value in read)
-            door.lines += [f"call void @loops({taken}, {_TAKEN})", "ret void"]
+            self._loops("@loops", kinds, body)
+            target = "@loops"
+            if narrow and self.wide:
+                self.wide = False
+                body = Body(self)
+                self._run(body, kernel, parameters, kind)
+                body.wide_vectors = False
+                self._loops("@narrow", kinds, body)
+                (extent,) = (value.text for value in read if value.kind == INT)
+                target = "%loops"
+                door.lines += [
+                    f"%long = icmp sge i64 {extent}, {narrow}",
+                    f"{target} = select i1 %long, {ADDRESS} @narrow, {ADDRESS} @loops",
+                ]
+            if whole_lines:
+                door.lines += _split(target, read, kind, whole_lines)
+            else:
+                door.lines.append(_launch(target, [value.text for value in read], read))
+            door.lines.append("ret void")
         self.text.append(
             door.text(f"define internal void @kernel(ptr noalias %inputs, {_TAKEN}) noinline")
         )
@@ -131,12 +153,24 @@ class _Module:
         texts = [heap, *self.declared.values(), *self.text, *self.metadata]
         return "\n".join([*texts, vmath.instructions(self.instructions)])
 
-    def _loops(self, kinds: Sequence[str], body: Body) -> None:
-        """Print the function that has the loops of a kernel.
+    def _run(
+        self,
+        body: Body,
+        kernel: ast.FunctionDef,
+        parameters: Sequence[Value | Array],
+        kind: str,
+    ) -> tuple[str, ...]:
+        """Print the statements of a kernel; return the types of its results."""
+        for parameter, value in zip(kernel.args.args, parameters, strict=True):
+            body.held[parameter.arg] = value
+        return body.run(kernel.body, lambda values: body.write(values, kind))
+
+    def _loops(self, symbol: str, kinds: Sequence[str], body: Body) -> None:
+        """Print a function that has the loops of a kernel.
 
         Arrays can be promised not to overlap as parameters of a function only.
         """
-        head = f"define internal void @loops({_declared(kinds, body)}, {_TAKEN}) noinline"
+        head = f"define internal void {symbol}({_declared(kinds, body)}, {_TAKEN}) noinline"
         self.text.append(body.text(head + _wish(body)))
 
     def meaning(self, name: str) -> str:
@@ -150,9 +184,9 @@ class _Module:
     ) -> tuple[str, tuple[str, ...]]:
         """Return the name and the types of results of a function for arguments."""
         kinds = tuple(map(kind_of, arguments))
-        found = self.known.get((name, kinds))
+        found = self.known.get((name, self.wide, kinds))
         if found is None:
-            found = self.known[name, kinds] = self._define(name, kinds)
+            found = self.known[name, self.wide, kinds] = self._define(name, kinds)
         return found
 
     def _define(self, name: str, kinds: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
@@ -169,7 +203,7 @@ class _Module:
             # Only the kernel is given memory.
             raise LeftToNumbaError
         types = [ADDRESS if isinstance(p, Array) else p.kind for p in parameters]
-        symbol = "@" + ".".join((name, *kinds))
+        symbol = "@" + ".".join((name, *kinds)) + ".wide" * self.wide
         wish = any("forceinline" in ast.unparse(d) for d in function.decorator_list)
         head = f"define internal {joined(results)} {symbol}({_declared(types, body)})"
         branches = any(isinstance(part, ast.If) for part in ast.walk(function))
@@ -198,6 +232,47 @@ class _Module:
         kind = f"[{len(values)} x {INT}]"
         self.declared[symbol] = f"{symbol} = internal constant {kind} [{entries}]"
         return symbol
+
+
+def _launch(target: str, texts: Sequence[str], parameters: Sequence[Value]) -> str:
+    """Return the call of a function that has the loops of a kernel."""
+    taken = [f"{p.kind} {text}" for text, p in zip(texts, parameters, strict=True)]
+    return f"call void {target}({', '.join(taken)}, {_TAKEN})"
+
+
+def _split(target: str, parameters: Sequence[Value], number: str, least: int) -> list[str]:
+    """Return a call for the points before a whole line of the last array, and for the rest."""
+    (extent,) = (p.text for p in parameters if p.kind == INT)
+    last = [p.text for p in parameters if p.kind == ADDRESS][-1]
+    size = 4 if number == SINGLE else 8
+    before = ["%before" if p.kind == INT else p.text for p in parameters]
+    after: list[str] = []
+    places: list[str] = []
+    for p in parameters:
+        if p.kind == ADDRESS:
+            place = f"%after.{len(places)}"
+            places.append(f"{place} = getelementptr {number}, {ADDRESS} {p.text}, i64 %before")
+            after.append(place)
+        else:
+            after.append("%rest" if p.kind == INT else p.text)
+    return [
+        f"%address = ptrtoint {ADDRESS} {last} to i64",
+        "%down = sub i64 0, %address",
+        f"%bytes = and i64 %down, {_LINE - 1}",
+        f"%before = lshr i64 %bytes, {size.bit_length() - 1}",
+        "%inside = icmp ne i64 %before, 0",
+        f"%many = icmp sge i64 {extent}, {max(least, _LINE // size)}",
+        "%apart = and i1 %inside, %many",
+        "br i1 %apart, label %split, label %whole",
+        "whole:",
+        _launch(target, [p.text for p in parameters], parameters),
+        "ret void",
+        "split:",
+        _launch(target, before, parameters),
+        f"%rest = sub i64 {extent}, %before",
+        *places,
+        _launch(target, after, parameters),
+    ]
 
 
 def _parameters(function: ast.FunctionDef, number: str) -> list[str]:

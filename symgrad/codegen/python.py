@@ -72,6 +72,8 @@ _JOIN: Mapping[str, str] = {"sum": "+=", "prod": "*="}
 #: has different ones of different operands, whose chains run side by side and whose
 #: coefficients fill the registers. LLVM sees to loops without functions by itself.
 _FUNCTIONS_INTERLEAVED, _DIFFERENT_INTERLEAVED = 4, 2
+#: Functions that are computed among the arithmetic.
+_SHORT = frozenset({"rsqrt", "atan_slope", "asinh_slope", "acosh_slope"})
 #: Operations that print as their operand.
 _SILENT = frozenset({"broadcast", "shift"})
 #: How many calls of a function of two operands that takes more are written in one line.
@@ -123,6 +125,7 @@ class Function:
         calls: how many times it calls a primitive.
         passes: how many loop nests it runs over its arrays.
         pointwise: it is one loop without sums, so that it can run on any part of its points.
+        streams: wide vectors gain as long as its arrays are in the cache, and cost beyond.
     """
 
     name: str
@@ -136,6 +139,7 @@ class Function:
     calls: int
     passes: int
     pointwise: bool
+    streams: bool
 
 
 def print_function(
@@ -224,7 +228,8 @@ class _Printer:
         for name, node in plan.arrays:
             outputs[name] = self.names.fresh(f"{name}_out")
             parameters.append(Parameter(outputs[name], "output", node.axes))
-        if plan.is_dense(self._cost):
+        wide = plan.is_dense(self._length)
+        if wide:
             self._line(f"{self._primitive('wide_vectors')}()")
         if plan.arrays or any(len(nest.axes) == 1 for s in plan.sections for nest in s.nests):
             self._line(f"{self._primitive('no_overlap')}()")
@@ -257,6 +262,7 @@ class _Printer:
             and all(
                 not total for s in plan.sections for nest in s.nests for total in nest.totals
             ),
+            wide and not plan.is_dense(self._cost),
         )
 
     # Structure
@@ -388,6 +394,13 @@ class _Printer:
                 self.known[node] = Text(name)
 
     def _cost(self, node: Node) -> int:
+        """Return how many operations a function takes that is worth a place of its own.
+
+        0 for other nodes, and for functions that stand for a root and a division and are short.
+        """
+        return 0 if node.op in _SHORT else self._length(node)
+
+    def _length(self, node: Node) -> int:
         """Return how many operations the function of a node takes, 0 for other nodes."""
         if node.op not in FUNCTIONS or node.op in _PRINTERS:
             return 0

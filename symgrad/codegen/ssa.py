@@ -102,7 +102,7 @@ _EXTREMA: Mapping[str, tuple[str, str]] = {
 #: Those that are instructions of AVX-512, and what they return.
 _VECTORS: Mapping[str, str] = {
     f"{name}{'f' if kind == SINGLE else ''}": kind
-    for name in ("exponent", "significand", "scaled", "log_edges")
+    for name in ("exponent", "significand", "scaled", "log_edges", "root_edges")
     for kind in _FLOATS
 }
 #: Promises about the arrays of a function, and wishes for its loops.

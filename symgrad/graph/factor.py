@@ -12,7 +12,8 @@ divide by x.
 
 What the user wrote is not touched: sums of the Program keep their terms, and its quotients
 are rounded once. Only doubling and halving, which round nothing, is left out everywhere where
-the two meet in a product, as in the derivative of x**2/2.
+the two meet in a product, as in the derivative of x**2/2, and quotients by a root are products
+with an inverse root.
 """
 
 from __future__ import annotations
@@ -23,10 +24,16 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from .algebra import exact, power_of_two
-from .node import Builder, Graph, Node
+from .node import LITERALS, Builder, Graph, Node
 from .stability import rebuilt
 
-__all__ = ["cancel_quotients", "cancel_twos", "factor_sums", "share_reciprocals"]
+__all__ = [
+    "cancel_quotients",
+    "cancel_twos",
+    "factor_sums",
+    "invert_roots",
+    "share_reciprocals",
+]
 
 
 #: Denominators that keep their quotients: literals, and what rules divide by step by step
@@ -161,6 +168,13 @@ def cancel_twos(graph: Graph) -> Graph:
             elif found.parts > bool(found.power) and abs(found.power) <= _LARGEST_SCALE:
                 scale = b.number(Fraction(2) ** found.power)
                 made = b.apply("mul", found.rest, scale) if found.power else found.rest
+            elif node.op == "mul" and any(operand in scaled for operand in node.operands):
+                # In g*(2*x) and g*(2*y) it is 2*g that can be shared.
+                one, two = (factor.rest for factor in factors)
+                if factors[0].parts:
+                    one, two = two, one
+                scale = b.number(Fraction(2) ** found.power)
+                made = b.apply("mul", b.apply("mul", one, scale), two)
         if made is not node:
             new[node] = made
     b.origin = origin
@@ -189,13 +203,50 @@ def _scaled(b: Builder, node: Node, operands: list[_Scaled]) -> _Scaled:
     return _Scaled(power, parts, b.apply(node.op, first, two.rest))
 
 
+def invert_roots(graph: Graph) -> Graph:
+    """Return the Graph of a Program that multiplies by rsqrt(x) and not divides by sqrt(x).
+
+    That rounds no more, and takes a quarter of the time. A root that is needed itself stays.
+
+    >>> from symgrad.graph.lower import lower
+    >>> from symgrad.language.parse import parse
+    >>> print(invert_roots(lower(parse("q/sqrt(r)"))))
+    %0 = input(q)
+    %1 = input(r)
+    %4 = rsqrt(%1)
+    %5 = mul(%0, %4)
+    value <- %5
+    """
+    if not {"div", "sqrt"} <= graph.census().keys():
+        return graph
+    order = graph.nodes()
+    quotients = {
+        node
+        for node in order
+        if node.op == "div" and (root := node.operands[1]).op == "sqrt"
+        if root.operands[0].op not in LITERALS
+    }
+    needed = {output.node for output in graph.outputs}
+    for node in order:
+        needed.update(node.operands[:1] if node in quotients else node.operands)
+    quotients = {node for node in quotients if node.operands[1] not in needed}
+
+    def by_rsqrt(b: Builder, node: Node, new: Mapping[Node, Node]) -> Node:
+        above, root = node.operands
+        below = root.operands[0]
+        return b.apply("mul", new.get(above, above), b.apply("rsqrt", new.get(below, below)))
+
+    inverted = _with_others(graph, order, quotients, by_rsqrt)
+    return replace(inverted, primal=len(graph.builder))
+
+
 def share_reciprocals(graph: Graph) -> Graph:
     """Return a Graph in which derivatives divide by each denominator once.
 
     >>> from symgrad.calculus.transform import Gradient
     >>> from symgrad.compiler import Variant, build_graph
     >>> from symgrad.language.parse import parse
-    >>> graph, _ = build_graph(parse("1/sqrt(x)"), [Gradient()], Variant((0,)))
+    >>> graph, _ = build_graph(parse("1/(x*y + 1)"), [Gradient()], Variant((0, 0)))
     >>> [node.op for node in graph.nodes()].count("div")
     1
     """

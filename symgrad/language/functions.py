@@ -239,8 +239,8 @@ _ROWS: tuple[Function, ...] = (
     _unary(
         "asin",
         aliases=("arcsin",),
-        partials=("1/sqrt((1 - x)*(1 + x))",),
-        why="1 - x**2 cancels near 1",
+        partials=("rsqrt((1 - x)*(1 + x))",),
+        why="1 - x**2 cancels near 1, and roots and divisions are slow",
         textbook=("1/sqrt(1 - x**2)",),
         domain="-1 <= x <= 1",
         kink="inf at -1 and 1",
@@ -248,8 +248,8 @@ _ROWS: tuple[Function, ...] = (
     _unary(
         "acos",
         aliases=("arccos",),
-        partials=("-1/sqrt((1 - x)*(1 + x))",),
-        why="1 - x**2 cancels near 1",
+        partials=("-rsqrt((1 - x)*(1 + x))",),
+        why="1 - x**2 cancels near 1, and roots and divisions are slow",
         textbook=("-1/sqrt(1 - x**2)",),
         domain="-1 <= x <= 1",
         kink="-inf at -1 and 1",
@@ -257,9 +257,16 @@ _ROWS: tuple[Function, ...] = (
     _unary(
         "atan",
         aliases=("arctan",),
-        partials=("(1/hypot(x, 1))/hypot(x, 1)",),
+        partials=("atan_slope(x)",),
         why="x**2 overflows",
         textbook=("1/(1 + x**2)",),
+    ),
+    _defined(
+        "atan_slope",
+        lambda sp, x: 1 / (1 + x**2),
+        partials=("where(abs(x) > 1, -2*atan_slope(x)/(x + 1/x), -2*x*atan_slope(x)**2)",),
+        why="shares the value, and inf*0 is NaN",
+        textbook=("-2*x/(1 + x**2)**2",),
     ),
     Function(
         "atan2",
@@ -292,18 +299,40 @@ _ROWS: tuple[Function, ...] = (
     _unary(
         "asinh",
         aliases=("arcsinh",),
-        partials=("1/hypot(x, 1)",),
+        partials=("asinh_slope(x)",),
         why="x**2 overflows",
         textbook=("1/sqrt(x**2 + 1)",),
+    ),
+    _defined(
+        "asinh_slope",
+        lambda sp, x: 1 / sp.sqrt(1 + x**2),
+        partials=(
+            "where(abs(x) > 1, -sign(x)*asinh_slope(1/x)*asinh_slope(x)**2, "
+            "-x*asinh_slope(x)**3)",
+        ),
+        why="shares the value, and inf*0 is NaN",
+        textbook=("-x/sqrt(x**2 + 1)**3",),
     ),
     _unary(
         "acosh",
         aliases=("arccosh",),
-        partials=("1/(sqrt(x - 1)*sqrt(x + 1))",),
-        why="x**2 - 1 cancels near 1",
+        partials=("where(x < 1, nan, acosh_slope(x))",),
+        why="x**2 - 1 cancels near 1 and overflows",
         textbook=("1/sqrt(x**2 - 1)",),
         domain="x >= 1",
         kink="inf at 1",
+    ),
+    _defined(
+        "acosh_slope",
+        lambda sp, x: 1 / sp.sqrt(x**2 - 1),
+        partials=(
+            "where(abs(x) > 2, -sign(x)*rsqrt((1 - 1/x)*(1 + 1/x))*acosh_slope(x)**2, "
+            "-x*acosh_slope(x)**3)",
+        ),
+        why="shares the value, and inf*0 is NaN",
+        textbook=("-x/sqrt(x**2 - 1)**3",),
+        domain="abs(x) >= 1",
+        kink="inf at -1 and 1",
     ),
     _unary(
         "atanh",
@@ -315,7 +344,20 @@ _ROWS: tuple[Function, ...] = (
     ),
     # Exponentials, logarithms, roots.
     _unary("exp"),
-    _defined("expm1", lambda sp, x: sp.exp(x) - 1),
+    _defined(
+        "expm1",
+        lambda sp, x: sp.exp(x) - 1,
+        partials=("expm1_slope(x)",),
+        why="shares its work with the value",
+        textbook=("exp(x)",),
+    ),
+    _defined(
+        "expm1_slope",
+        lambda sp, x: sp.exp(x),
+        partials=("expm1_slope(x)",),
+        why="shares the value",
+        textbook=("exp(x)",),
+    ),
     _defined(
         "exp2",
         lambda sp, x: sp.Integer(2) ** x,
@@ -329,8 +371,8 @@ _ROWS: tuple[Function, ...] = (
     _defined(
         "sqrt",
         lambda sp, x: sp.sqrt(x),
-        partials=("0.5/sqrt(x)",),
-        why="one division instead of a power and a product",
+        partials=("0.5*rsqrt(x)",),
+        why="no division, which is slow",
         textbook=("1/(2*sqrt(x))",),
         domain="x >= 0",
         kink="inf at 0",
@@ -340,7 +382,7 @@ _ROWS: tuple[Function, ...] = (
         lambda sp, x: sp.sqrt(x),
         arity=1,
         kernel="sqrt",
-        partials=("where(x == 0, 0, 0.5/sqrt(x))",),
+        partials=("where(x == 0, 0, 0.5*rsqrt(x))",),
         why="the length of a vector has derivative 0 (the least subgradient) at the origin",
         textbook=("1/(2*sqrt(x))",),
         domain="x >= 0, a sum of squares",
@@ -356,8 +398,8 @@ _ROWS: tuple[Function, ...] = (
     _defined(
         "rsqrt",
         lambda sp, x: 1 / sp.sqrt(x),
-        partials=("-0.5*rsqrt(x)/x",),
-        why="shares the value",
+        partials=("-0.5*rsqrt(x)**3",),
+        why="shares the value, and no division, which is slow",
         textbook=("-1/(2*x*sqrt(x))",),
         domain="x >= 0",
         kink="-inf at 0",

@@ -128,18 +128,30 @@ def exp2(x: float) -> float:
     return scaled(value, k) if wide else _scaled(value, (as_int(t) << 32) >> 32)
 
 
+def _expm1_parts(x: float) -> tuple[int, float, float]:
+    """Return k (in the lowest bits), r and q with exp(x) = 2**k*(1 + r + q)."""
+    n, r, error = _reduced(_clamped(x, -746.0, 709.79))
+    return n, r, _expm1_tail(r, error)
+
+
 def expm1(x: float) -> float:
     """Return exp(x) - 1; below 1 ULP."""
-    y = 709.79 if x > 709.79 else x
-    y = -40.0 if y < -40.0 else y
-    n, r, error = _reduced(y)
-    q = _expm1_tail(r, error)
-    s = as_float((n + 1022) << 52)
+    n, r, q = _expm1_parts(x)
+    s = as_float((n + 1022) << 52) if x > -40.0 else 0.0
     a = s - 0.5
     b = s * r
     c = a + b
     value = (c + fma(s, q, (b - (c - a)) + ((s - a) - 0.5))) * 2.0
     return x if math.fabs(x) < 1e-17 else value
+
+
+def expm1_slope(x: float) -> float:
+    """Return exp(x), the derivative of expm1, with which it shares its work; below 1 ULP."""
+    n, r, q = _expm1_parts(x)
+    value = 1.0 + (r + q)
+    if has_avx512():
+        return scaled(value, as_float(n) - 6755399441055744.0)
+    return _scaled(value, (n << 32) >> 32)
 
 
 def _reciprocal(y: float, shift: float) -> tuple[float, float]:
@@ -297,14 +309,16 @@ def exp2f(x: float) -> float:
     return scaledf(value, k) if wide else _scaledf(value, as_intf(t), y < np.float32(-120.0))
 
 
+def _expm1_partsf(x: float) -> tuple[int, float, float]:
+    """Return `_expm1_parts` of a float32 number."""
+    n, r, error = _reducedf(_clampedf(x, np.float32(-104.0), np.float32(88.75)))
+    return n, r, _expm1_tailf(r, error)
+
+
 def expm1f(x: float) -> float:
     """Return exp(x) - 1, a float32 number; below 0.9 ULP."""
-    top, bottom = np.float32(88.75), np.float32(-20.0)
-    y = top if x > top else x
-    y = bottom if y < bottom else y
-    n, r, error = _reducedf(y)
-    q = _expm1_tailf(r, error)
-    s = as_floatf((n + 126) << 23)
+    n, r, q = _expm1_partsf(x)
+    s = as_floatf((n + 126) << 23) if x > np.float32(-20.0) else np.float32(0.0)
     a = np.float32(s - np.float32(0.5))
     b = np.float32(s * r)
     c = np.float32(a + b)
@@ -312,6 +326,15 @@ def expm1f(x: float) -> float:
     rest = fmaf(np.float32(s - a) - np.float32(0.5), 1.0, rest)
     value = np.float32(np.float32(c + fmaf(s, q, rest)) * np.float32(2.0))
     return np.float32(x) if math.fabs(x) < np.float32(1e-9) else value
+
+
+def expm1_slopef(x: float) -> float:
+    """Return exp(x) of a float32 number, the derivative of expm1; below 1 ULP."""
+    n, r, q = _expm1_partsf(x)
+    value = np.float32(np.float32(1.0) + np.float32(r + q))
+    if has_avx512():
+        return scaledf(value, np.float32(as_floatf(n) - np.float32(12582912.0)))
+    return _scaledf(value, n, x < np.float32(-80.0))
 
 
 def _exponential_tailf(z: float) -> float:

@@ -11,7 +11,7 @@ from symgrad.vmath import ieee as math
 from symgrad.vmath import ieee as np
 from symgrad.vmath.exponential import _complementf, _reduced, _reducedf
 from symgrad.vmath.ieee import as_float, as_floatf, as_int, fma, fmaf
-from symgrad.vmath.logarithmic import _log1p, _log_short
+from symgrad.vmath.logarithmic import _log1p, _log_short, rsqrt, rsqrtf
 
 
 def _series(z: float) -> tuple[float, float]:
@@ -133,6 +133,24 @@ def acosh(x: float) -> float:
     value = _log1p(a, low, 1.0 if huge else 0.0)
     value = value if x < math.inf else x
     return math.nan if x < 1.0 else value
+
+
+def _inverse_length(y: float, shift: float) -> float:
+    """Return 1/sqrt(y*y + shift) for y >= 0, without overflow."""
+    huge = y > 1e150
+    scale = 2.409919865102884e-181 if huge else 1.0
+    p = y * scale
+    return rsqrt(fma(p, p, 0.0 if huge else shift)) * scale
+
+
+def asinh_slope(x: float) -> float:
+    """Return 1/sqrt(1 + x*x), the derivative of asinh, without overflow."""
+    return _inverse_length(math.fabs(x), 1.0)
+
+
+def acosh_slope(x: float) -> float:
+    """Return 1/sqrt(x*x - 1), the derivative of acosh for x > 1, without overflow."""
+    return _inverse_length(math.fabs(x), -1.0)
 
 
 def atanh(x: float) -> float:
@@ -258,6 +276,25 @@ def acoshf(x: float) -> float:
     k, rest = _log_short(y + math.sqrt(fma(y, y, -1.0)))
     value = fma(k, 0.6931471805599453, rest) if y < math.inf else y
     return np.float32(math.nan if y < 1.0 else value)
+
+
+def _inverse_lengthf(y: float, shift: float) -> float:
+    """Return 1/sqrt(y*y + shift) of a float32 number y >= 0, without overflow."""
+    one, zero = np.float32(1.0), np.float32(0.0)
+    huge = y > np.float32(1e15)
+    scale = np.float32(8.271806125530277e-25) if huge else one
+    p = np.float32(y * scale)
+    return np.float32(rsqrtf(fmaf(p, p, zero if huge else shift)) * scale)
+
+
+def asinh_slopef(x: float) -> float:
+    """Return 1/sqrt(1 + x*x), the derivative of asinh, without overflow; float32."""
+    return _inverse_lengthf(math.fabs(x), np.float32(1.0))
+
+
+def acosh_slopef(x: float) -> float:
+    """Return 1/sqrt(x*x - 1), the derivative of acosh for x > 1, without overflow; float32."""
+    return _inverse_lengthf(math.fabs(x), np.float32(-1.0))
 
 
 def atanhf(x: float) -> float:

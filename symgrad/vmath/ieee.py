@@ -190,7 +190,7 @@ def wide_vectors() -> None:
 
 
 def has_avx512() -> bool:
-    """Return False: what follows up to `log_edgesf` is not called."""
+    """Return False: what follows up to `scaledf` is not called."""
     return False
 
 
@@ -225,9 +225,19 @@ def log_edges(x: float, value: float) -> float:
     return log(x)
 
 
+def root_edges(x: float, value: float) -> float:
+    """Return the value, or that of 1/sqrt(x) where x is not positive or not finite."""
+    if 0.0 < x < inf:
+        return value
+    if x == 0.0:
+        return copysign(inf, x)
+    return 0.0 if x > 0.0 else nan
+
+
 exponentf = exponent
 significandf = significand
 log_edgesf = log_edges
+root_edgesf = root_edges
 
 
 def scaledf(x: float, k: float) -> float:

@@ -6,7 +6,7 @@ so that LLVM vectorises the loops that call them. Chains of `plus`, `times`, `la
 of two numbers may be taken in any order, and of `plus_product`, which adds a product;
 `no_overlap()` is a promise about the arrays of a kernel, `wide_vectors()` a wish for its loops,
 `interleaved(count)` one for the loop before it.
-`exponent`, `significand`, `scaled` and `log_edges` are single instructions where
+`exponent`, `significand`, `scaled`, `log_edges` and `root_edges` are single instructions where
 `has_avx512()`, and may be called there alone. Plain Python runs the namesakes in
 `symgrad.vmath.ieee`.
 """
@@ -286,15 +286,23 @@ def _scaled(name: str) -> str:
     return _instruction(name, "x, k", meaning, '"scalef", "vvv"', "x, k, x")
 
 
-def _log_edges(name: str, bits: int) -> str:
+def _edges(name: str, of: str, bits: int, table: str) -> str:
     # Four bits for each kind of x from the right: NaN, signalling NaN, 0, 1, -infinity,
     # infinity, negative, positive; 0 keeps the value, 2 is the NaN x, 3 a NaN, 4 and 5 are
-    # the infinities.
-    meaning = "Return the value, or that of a logarithm where x is not positive or not finite."
-    table = f"ir.IntType({bits})(0x03530422)"
+    # the infinities, 6 is the one with the sign of x, 8 is 0.
+    meaning = f"Return the value, or that of {of} where x is not positive or not finite."
+    table = f"ir.IntType({bits})({table})"
     return _instruction(
         name, "x, value", meaning, '"fixupimm", "vvvu"', f"value, x, {table}, ir.IntType(32)(0)"
     )
+
+
+def _log_edges(name: str, bits: int) -> str:
+    return _edges(name, "a logarithm", bits, "0x03530422")
+
+
+def _root_edges(name: str, bits: int) -> str:
+    return _edges(name, "1/sqrt(x)", bits, "0x03830622")
 
 
 #: Source text by name; a name that ends in f is the float32 form.
@@ -319,6 +327,8 @@ INTRINSICS: Mapping[str, str] = MappingProxyType(
         "plus_product": _added_product("plus_product", "float64"),
         "plus_productf": _added_product("plus_productf", "float32"),
         "plusf": _reordered("plusf", "+", "fadd", "float32"),
+        "root_edges": _root_edges("root_edges", 64),
+        "root_edgesf": _root_edges("root_edgesf", 32),
         "scaled": _scaled("scaled"),
         "scaledf": _scaled("scaledf"),
         "significand": _significand("significand"),

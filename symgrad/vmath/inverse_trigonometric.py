@@ -92,6 +92,18 @@ def atan(x: float) -> float:
     return math.copysign(high + fma(u * z, _atan_tail(z - 0.5), low), x)
 
 
+def atan_slope(x: float) -> float:
+    """Return 1/(1 + x*x), the derivative of atan, without overflow."""
+    a = math.fabs(x)
+    large = a > 1e9
+    below = a if large else fma(a, a, 1.0)
+    inverse = 1.0 / below
+    error = fma(-below, inverse, 1.0)
+    square = inverse * inverse
+    square = fma(square, error + error, square) if a < math.inf else square
+    return square if large else inverse
+
+
 def atan2(y: float, x: float) -> float:
     """Return the angle of the point (x, y), as C does for zeros and infinities.
 
@@ -176,6 +188,18 @@ def atanf(x: float) -> float:
     total = fmaf(cube, p, high)
     low = fmaf(cube, p, high - total) + low
     return math.copysign(total + low, x)
+
+
+def atan_slopef(x: float) -> float:
+    """Return 1/(1 + x*x), the derivative of atan, without overflow; float32."""
+    a = math.fabs(x)
+    large = a > np.float32(32768.0)
+    below = a if large else fmaf(a, a, 1.0)
+    inverse = np.float32(np.float32(1.0) / below)
+    error = fmaf(-below, inverse, 1.0)
+    square = np.float32(inverse * inverse)
+    square = fmaf(square, error + error, square) if a < np.float32(math.inf) else square
+    return square if large else inverse
 
 
 def atan2f(y: float, x: float) -> float:

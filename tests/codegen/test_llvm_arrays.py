@@ -192,6 +192,68 @@ def test_instructions_of_avx512_are_those_that_numba_is_given(formula, dtype):
     assert "avx512" not in print_llvm(numbers, kernel.name, "+avx2,+avx512f")
 
 
+# Long arrays
+
+
+def placed(array, offset):
+    """Return a copy of an array so many bytes behind the start of a line of the cache."""
+    memory = np.full(array.nbytes + 256, 77, np.uint8)
+    start = -memory.ctypes.data % 64 + 64 + offset
+    copy = memory[start : start + array.nbytes].view(array.dtype)
+    copy[:] = array
+    return memory, copy
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("points", [1, 3, 8, 63, 64, 65, 200, 1000])
+def test_lines_and_narrow_vectors_change_no_bits(dtype, points):
+    formula = "q/sqrt(x*x + y*y + 1) + asinh_slope(x)"
+    gradient = (Gradient(("x", "y"), value=True),)
+    source, kernel = printed(formula, (0, 1, 1), dtype, gradient)
+    assert "wide_vectors()" in source
+    assert kernel.pointwise
+    assert kernel.streams == (dtype == "float64")
+    plain = straight(source, kernel)
+    kinds = [parameter.kind for parameter in kernel.parameters]
+    door = native.door(kinds, 0, dtype)
+    text = print_llvm(source, kernel.name, native.cpu()[1], 2, 64)
+    assert ("@narrow" in text) == ("+avx512f" in native.cpu()[1].split(","))
+    long = native.link(native.assemble(text + door))
+    found, written = arguments(kernel, (points,), dtype, np.random.default_rng(9))
+    plain(*found, *written)
+    size = np.dtype(dtype).itemsize
+    for offset in range(0, 64, size):
+        kept = [placed(array, offset * (k + 1) % 64) for k, array in enumerate(written)]
+        for _, copy in kept:
+            copy[:] = -1.0
+        long(*found, *(copy for _, copy in kept))
+        for (memory, copy), expected in zip(kept, written, strict=True):
+            assert copy.tobytes() == expected.tobytes()
+            # Nothing beside it was written.
+            assert (memory == 77).sum() >= memory.size - copy.nbytes
+
+
+def test_which_kernels_are_run_another_way_on_long_arrays(monkeypatch):
+    seen = []
+    real = compiler._native
+
+    def spy(source, name, parameters, outputs, dtype, long=(0, 0)):
+        seen.append(long)
+        return real(source, name, parameters, outputs, dtype, long)
+
+    monkeypatch.setattr(compiler, "_native", spy)
+    x = np.linspace(1.0, 2.0, 5)
+    sg.compile("x/sqrt(y)")(x, x)
+    sg.compile("exp(x)")(x)
+    sg.compile("sum(x/sqrt(y))")(x, x)
+    sg.compile("x - mean(x)")(x)
+    (lines, narrow), (heavy, never), *sums = seen
+    assert 0 < lines < heavy
+    assert narrow == 2**20 // 24
+    assert never == 0
+    assert sums == [(0, 0)] * 2
+
+
 # The door
 
 

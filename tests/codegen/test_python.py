@@ -170,9 +170,11 @@ def kernel(n0, n1, x, y, y_bar_out):
         y_bar_out[k] = 0.0
     for i0 in range(n0):
         x_i0 = x[i0]
+        # derivatives of f(x, y) = (x*y)**2
+        t = 2.0*x_i0
         for i1 in range(n1):
             y_i1 = y[i1]
-            y_bar_out[i1] += 2.0*(x_i0*y_i1)*x_i0
+            y_bar_out[i1] += t*(x_i0*y_i1)
 """,
     ),
 }

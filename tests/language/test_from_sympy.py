@@ -46,7 +46,7 @@ def test_every_row_reads_back(row: object) -> None:
     elif row.name in ("polygamma", "sinc_derivative"):
         operands[0] = sp.Integer(1)
     point = {"x": 0.625, "y": 1.75, "z": 2.375}
-    if row.name == "acosh":
+    if row.name in ("acosh", "acosh_slope"):
         point["x"] = 1.625
     program = read(row.meaning(sp, *operands), inputs=["x", "y", "z"])
     numbers = [

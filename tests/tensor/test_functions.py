@@ -29,7 +29,7 @@ def test_every_name_of_the_table_is_exported():
 )
 def test_functions_of_one_operand(op):
     function = getattr(sg, op)
-    at = 1.5 if op == "acosh" else 0.4
+    at = 1.5 if op.startswith("acosh") else 0.4
     x = tensor(at, requires_grad=True)
     z = function(x)
     z.backward()

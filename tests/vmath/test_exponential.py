@@ -137,7 +137,7 @@ def test_coefficients_are_those_of_the_script() -> None:
         assert short or whole, value
 
 
-@pytest.mark.parametrize("module", [exponential, hyperbolic])
+@pytest.mark.parametrize("module", [exponential, hyperbolic, logarithmic])
 def test_minimax_polynomials_are_those_of_the_script(module: ModuleType) -> None:
     assert_polynomials_are_computed(module)
 
@@ -309,6 +309,8 @@ def test_exact_values(compiled: dict[str, Any]) -> None:
     for n in range(1, 3000):
         assert compiled["cbrt"](-(float(n) ** 3)) == -n
         assert compiled["rsqrt"](float(n) ** -2.0) == pytest.approx(n, rel=3e-16)
+    for k in range(-500, 500):
+        assert compiled["rsqrt"](4.0**k) == 2.0**-k
 
 
 # Instructions --------------------------------------------------------------------------
@@ -322,12 +324,15 @@ def instruction_cases() -> list[tuple[str, tuple[float, ...]]]:
     powers = (0.0, -0.5, 0.5, 3.0, -1022.0, -1074.5, 1023.0, 2000.0, -2000.0, 1e300, inf, -inf)
     return [
         *((name, (x,)) for name in ("exponent", "significand") for x in numbers),
-        *(("log_edges", (x, 7.0)) for x in numbers),
+        *((name, (x, 7.0)) for name in ("log_edges", "root_edges") for x in numbers),
         *(("scaled", (x, k)) for x in numbers if x and abs(x) < inf for k in (*powers, nan)),
     ]
 
 
-SIGNATURES = {"exponent": "x", "significand": "x", "log_edges": "x, value", "scaled": "x, k"}
+SIGNATURES = {
+    **{"exponent": "x", "significand": "x", "log_edges": "x, value"},
+    **{"root_edges": "x, value", "scaled": "x, k"},
+}
 INSTRUCTION_CALLS = """
 @numba.njit
 def available():
@@ -348,7 +353,8 @@ def call_{name}({names}):
 
 def test_instructions_are_what_plain_python_says() -> None:
     space: dict[str, Any] = {"math": math, "np": np, "numba": numba}
-    exec(vmath.definitions(["exp", "expf", "log", "logf"]) + INSTRUCTION_CALLS, space)
+    wanted = ["exp", "expf", "log", "logf", "rsqrt", "rsqrtf"]
+    exec(vmath.definitions(wanted) + INSTRUCTION_CALLS, space)
     assert not ieee.has_avx512()
     if not space["available"]():
         pytest.skip("needs AVX-512")
@@ -370,6 +376,7 @@ EXACT: dict[str, Any] = {
     "exp": MP.exp,
     "exp2": lambda x: MP.mpf(2) ** x,
     "expm1": MP.expm1,
+    "expm1_slope": MP.exp,
     "log": MP.log,
     "log1p": MP.log1p,
     "log2": lambda x: MP.log(x, 2),
@@ -378,7 +385,9 @@ EXACT: dict[str, Any] = {
     "cosh": MP.cosh,
     "tanh": MP.tanh,
     "asinh": MP.asinh,
+    "asinh_slope": lambda x: 1 / MP.sqrt(1 + x * x),
     "acosh": MP.acosh,
+    "acosh_slope": lambda x: 1 / MP.sqrt((x - 1) * (x + 1)),
     "atanh": MP.atanh,
     "sech2": lambda x: 1 / MP.cosh(x) ** 2,
     "sigmoid": lambda x: 1 / (1 + MP.exp(-x)),
@@ -391,7 +400,9 @@ EXACT: dict[str, Any] = {
 }
 BOUNDS = {
     "acosh": 1.9,
+    "acosh_slope": 1.1,
     "asinh": 1.1,
+    "asinh_slope": 1.1,
     "power": 1.1,
     "sech2": 1.7,
     "silu": 1.6,
@@ -519,8 +530,10 @@ SEAMS += (-math.log(2), -700.0, 22.0, 18.5, -0.29289321881345254, 0.414213562373
 )
 def test_increasing_across_seams(name: str, compiled: dict[str, Any]) -> None:
     step = 1e-5 if is_single(name) else 1e-13
-    sign = -1.0 if name in ("rsqrt", "rsqrtf") else 1.0
+    falling = name in ("rsqrt", "rsqrtf")
     for seam in SEAMS:
+        even = "sinh_slope" in name or "cosh_slope" in name
+        sign = -1.0 if falling or (even and seam > 0.0) else 1.0
         points = seam + abs(seam) * step * np.arange(-8, 9)
         array = points.astype(np.float32 if is_single(name) else np.float64)
         values = sign * on_array(compiled, name, array)
@@ -601,5 +614,5 @@ def test_loops_are_vectorised(name: str, compiled: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", [n for n in NAMES if is_single(n)])
 def test_single_precision_has_instructions_of_single_precision(name: str) -> None:
     """The others have half as many lanes: they would not fit into one loop."""
-    wider = {"exponent", "log_edges", "scaled", "significand"}
+    wider = {"exponent", "log_edges", "root_edges", "scaled", "significand"}
     assert not wider & set(vmath.defined_names([name]))

@@ -161,8 +161,19 @@ ACCURACY: dict[str, Accuracy] = {
     "acos": Accuracy(0.8, MP.acos, one(uniform(-1, 1), SMALL)),
     "acosh": Accuracy(2.2, MP.acosh, one(uniform(1, 10), logarithmic(0, 1023, False))),
     "asin": Accuracy(0.8, MP.asin, one(uniform(-1, 1), SMALL)),
+    "acosh_slope": Accuracy(
+        1.1,
+        lambda x: 1 / MP.sqrt((x - 1) * (x + 1)),
+        one(uniform(1, 10), logarithmic(0, 1023, False)),
+    ),
     "asinh": Accuracy(2.2, MP.asinh, one(WIDE, uniform(-5, 5))),
+    "asinh_slope": Accuracy(
+        1.1, lambda x: 1 / MP.sqrt(1 + x * x), one(WIDE, uniform(-5, 5), SMALL)
+    ),
     "atan": Accuracy(0.8, MP.atan, one(WIDE, uniform(-5, 5))),
+    "atan_slope": Accuracy(
+        1.6, lambda x: 1 / (1 + x * x), one(WIDE, uniform(-5, 5), logarithmic(25, 35))
+    ),
     "atan2": Accuracy(0.8, MP.atan2, PAIRS),
     "atanh": Accuracy(2.0, MP.atanh, one(uniform(-1, 1), SMALL)),
     "besselj0": Accuracy(
@@ -219,6 +230,7 @@ ACCURACY: dict[str, Accuracy] = {
     ),
     "exp": Accuracy(0.76, MP.exp, one(SMALL, uniform(-745, 709.7), uniform(-5, 5))),
     "exp2": Accuracy(0.9, lambda x: mpf(2) ** x, one(SMALL, uniform(-1074, 1023.9))),
+    "expm1_slope": Accuracy(1.0, MP.exp, one(SMALL, uniform(-745, 709.7), uniform(-5, 5))),
     "expm1": Accuracy(1.2, exact_expm1, one(SMALL, uniform(-40, 709.7), uniform(-2, 2))),
     "floor": Accuracy(0, MP.floor, STEPS),
     "gamma": Accuracy(
@@ -290,7 +302,7 @@ ACCURACY: dict[str, Accuracy] = {
     ),
     "relu": Accuracy(0, lambda x: max(x, mpf(0)), one(WIDE)),
     "round_half_even": Accuracy(0, exact_round, STEPS),
-    "rsqrt": Accuracy(2.2, lambda x: 1 / MP.sqrt(x), one(WIDE_POSITIVE)),
+    "rsqrt": Accuracy(0.6, lambda x: 1 / MP.sqrt(x), one(WIDE_POSITIVE)),
     "sec": Accuracy(2.2, MP.sec, ANGLES),
     "sech2": Accuracy(
         3.5, lambda x: 1 / MP.cosh(x) ** 2, one(SMALL, uniform(-350, 350), uniform(-3, 3))

@@ -29,6 +29,7 @@ from symgrad.vmath import (
     hyperbolic,
     ieee,
     inverse_trigonometric,
+    logarithmic,
     trigonometric,
 )
 from symgrad.vmath.intrinsics import INTRINSICS
@@ -42,6 +43,7 @@ FUNCTIONS: dict[str, FunctionType] = {
     for module in (
         exponential,
         hyperbolic,
+        logarithmic,
         trigonometric,
         inverse_trigonometric,
         error_function,
