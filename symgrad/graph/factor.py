@@ -41,7 +41,9 @@ __all__ = [
 _AS_WRITTEN = frozenset({"number", "hypot"})
 #: Operations that a power of 2 can be moved through without rounding.
 _CHAIN = frozenset({"mul", "div", "neg"})
-#: Powers of 2 beyond this one stay apart: in one literal they could leave the range of float32.
+#: Larger powers of 2 are left where they are: they may keep a product in range.
+_LARGEST_TWO = 4
+#: So many of them together could leave the range of float32.
 _LARGEST_SCALE = 64
 
 
@@ -134,7 +136,7 @@ class _Scaled(NamedTuple):
 
 
 def cancel_twos(graph: Graph) -> Graph:
-    """Return a Graph in which a product has one power of 2 at most, or none where it is 1.
+    """Return a Graph in which a product has one small power of 2 at most, none where it is 1.
 
     >>> from symgrad.graph.lower import lower
     >>> from symgrad.language.parse import parse
@@ -145,7 +147,7 @@ def cancel_twos(graph: Graph) -> Graph:
     value <- %6
     """
     order = graph.nodes()
-    if not any(power_of_two(node) for node in order):
+    if not any(_two(node) for node in order):
         return graph
     chained: dict[Node, bool] = {}
     for node in order:
@@ -165,7 +167,9 @@ def cancel_twos(graph: Graph) -> Graph:
             found = _scaled(b, node, factors)
             if chained[node]:
                 scaled[node] = found
-            elif found.parts > bool(found.power) and abs(found.power) <= _LARGEST_SCALE:
+            elif abs(found.power) > _LARGEST_SCALE:
+                pass
+            elif found.parts > bool(found.power):
                 scale = b.number(Fraction(2) ** found.power)
                 made = b.apply("mul", found.rest, scale) if found.power else found.rest
             elif node.op == "mul" and any(operand in scaled for operand in node.operands):
@@ -182,9 +186,15 @@ def cancel_twos(graph: Graph) -> Graph:
     return replace(graph.rewritten(new), primal=primal)
 
 
+def _two(node: Node) -> int:
+    """Return k if a node is the literal 2**k for a small k, else 0."""
+    power = power_of_two(node)
+    return power if abs(power) <= _LARGEST_TWO else 0
+
+
 def _factor(new: Mapping[Node, Node], node: Node) -> _Scaled:
     """Return an operand of a product: a power of 2, or something else."""
-    power = power_of_two(node)
+    power = _two(node)
     return _Scaled(power, 1, node) if power else _Scaled(0, 0, new.get(node, node))
 
 
@@ -195,11 +205,11 @@ def _scaled(b: Builder, node: Node, operands: list[_Scaled]) -> _Scaled:
         return operands[0]._replace(rest=b.apply("neg", operands[0].rest))
     one, two = operands
     power = one.power + two.power if node.op == "mul" else one.power - two.power
-    if node.op == "mul" and power_of_two(node.operands[0]):
+    if node.op == "mul" and _two(node.operands[0]):
         return _Scaled(power, parts, two.rest)
-    if power_of_two(node.operands[1]):
+    if _two(node.operands[1]):
         return _Scaled(power, parts, one.rest)
-    first = b.number(1) if power_of_two(node.operands[0]) else one.rest
+    first = b.number(1) if _two(node.operands[0]) else one.rest
     return _Scaled(power, parts, b.apply(node.op, first, two.rest))
 
 

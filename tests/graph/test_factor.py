@@ -170,11 +170,16 @@ def test_powers_of_two_are_one_at_most():
     assert literals("x/2*(2*y)") == []
     assert literals("-(x/2)*(y/4)/(0.5*z)") == [-0.25]
     assert sorted(literals("8/(2*x)")) == [1.0, 4.0]
-    # Others are no powers of 2, or would be too large together.
+    # Others are no powers of 2, or keep products in range.
     assert sorted(literals("x*3/6*y")) == [3.0, 6.0]
-    assert len(literals("x/2**40/2**40")) == 1
+    assert literals("x/2**40*(y/2**40)") == [2.0**40]
     # What is used again is there anyway.
     assert sorted(literals("t = 2*x; z = t/2*t")) == [0.5, 2.0]
+
+
+def test_products_that_are_scaled_stay_in_range():
+    f = sg.compile("f(x, y) = x/2**300*(y/2**300)*2**590")
+    assert f(1e200, 1e200) == 1e200 / 2.0**300 * (1e200 / 2.0**300) * 2.0**590
 
 
 @pytest.mark.parametrize("x", [0.0, -0.0, 1.5, -3e-300, math.inf, -math.inf, math.nan])
