@@ -6,8 +6,8 @@
     d2 = d1 - sigma*sqrt(T)
     call(S, K, T, r, sigma) = S*erfc(-d1/sqrt(2))/2 - K*exp(-r*T)*erfc(-d2/sqrt(2))/2
 
-forward: 20 operations at each point
-gradient: 50 operations at each point
+forward: 24 operations at each point
+gradient: 54 operations at each point
 
 Written by symgrad 0.1.0. Change the formula, not this file.
 """
@@ -485,7 +485,7 @@ def forward(S, K, T, r, sigma):
     # d2 = d1 - sigma*sqrt(T)
     d2 = d1 - t
     # call(S, K, T, r, sigma) = S*erfc(-d1/sqrt(2))/2 - K*exp(-r*T)*erfc(-d2/sqrt(2))/2
-    call = S*ndtr(d1) - K*exp(-(r*T))*ndtr(d2)
+    call = fma(S*(2.0*ndtr(d1)), 0.5, -(K*exp(-(r*T))*(2.0*ndtr(d2))/2.0))
     return call
 
 
@@ -508,7 +508,7 @@ def gradient(S, K, T, r, sigma):
     t6 = K*t5
     t7 = ndtr(d1)
     t8 = ndtr(d2)
-    call = S*t7 - t6*t8
+    call = fma(S*(2.0*t7), 0.5, -(t6*(2.0*t8)/2.0))
     # derivatives of call(S, K, T, r, sigma) = S*erfc(-d1/sqrt(2))/2 - K*exp(-r*T)*erfc(-d2/sqrt(2))/2
     t9 = t6*ndtr_slope(d2)
     t10 = t8*K*t5

@@ -9,7 +9,7 @@
     energy(x1, y1, z1, x2, y2, z2, epsilon, sigma, k, q1, q2) = lj + coulomb
 
 forward: 20 operations at each point
-gradient: 46 operations at each point
+gradient: 49 operations at each point
 
 Written by symgrad 0.1.0. Change the formula, not this file.
 """
@@ -18,6 +18,9 @@ import math
 
 import numba
 import numpy as np
+
+sqrt = math.sqrt
+
 
 def instruction(builder, name, form, operands):
     """Call an instruction of AVX-512 on one number, such that loops are vectorised.
@@ -200,7 +203,7 @@ def forward(x1, y1, z1, x2, y2, z2, epsilon, sigma, k, q1, q2):
     # lj = 4*epsilon*(s6**2 - s6)
     lj = 4.0*epsilon*fma(s6, s6, -s6)
     # coulomb = k*q1*q2/sqrt(r2)
-    coulomb = k*q1*q2*rsqrt(r2)
+    coulomb = k*q1*q2/sqrt(r2)
     # energy(x1, y1, z1, x2, y2, z2, epsilon, sigma, k, q1, q2) = lj + coulomb
     energy = lj + coulomb
     return energy
@@ -220,36 +223,36 @@ def gradient(x1, y1, z1, x2, y2, z2, epsilon, sigma, k, q1, q2):
     # s6 = (sigma**2/r2)**3
     t3 = sigma*sigma/r2
     s6 = t3*t3*t3
-    # coulomb = k*q1*q2/sqrt(r2)
-    t4 = k*q1
-    t5 = t4*q2
     # lj = 4*epsilon*(s6**2 - s6)
-    epsilon_bar = 4.0*fma(s6, s6, -s6)
-    lj = epsilon_bar*epsilon
+    t4 = fma(s6, s6, -s6)
+    lj = 4.0*epsilon*t4
     # coulomb = k*q1*q2/sqrt(r2)
-    t6 = rsqrt(r2)
-    coulomb = t5*t6
+    t5 = k*q1
+    t6 = t5*q2/sqrt(r2)
+    coulomb = t6
     # energy(x1, y1, z1, x2, y2, z2, epsilon, sigma, k, q1, q2) = lj + coulomb
     energy = lj + coulomb
     # derivatives of coulomb = k*q1*q2/sqrt(r2)
-    t7 = t6*q2
-    q2_bar = t6*t4
-    k_bar = t7*q1
-    q1_bar = t7*k
+    t7 = rsqrt(r2)
+    # derivatives of lj = 4*epsilon*(s6**2 - s6)
+    epsilon_bar = 4.0*t4
     # derivatives of s6 = (sigma**2/r2)**3
-    s6_bar = fma(-4.0, epsilon, 8.0*(epsilon*s6))
+    s6_bar = -4.0*epsilon + 8.0*epsilon*s6
     t8 = s6_bar*(3.0*(t3*t3))/r2
-    # derivatives of r2 = (x1 - x2)**2 + (y1 - y2)**2 + (z1 - z2)**2
-    r2_bar = t5*(-0.5*(t6*t6*t6)) - t8*t3
-    # derivatives of s6 = (sigma**2/r2)**3
     sigma_bar = 2.0*t8*sigma
+    # derivatives of coulomb = k*q1*q2/sqrt(r2)
+    t9 = t7*q2
+    q2_bar = t7*t5
+    k_bar = t9*q1
+    q1_bar = t9*k
     # derivatives of r2 = (x1 - x2)**2 + (y1 - y2)**2 + (z1 - z2)**2
-    t9 = 2.0*r2_bar
-    z1_bar = t9*t2
+    r2_bar = fma(-t8, t3, -(t7*t6*(0.5*t7)))
+    t10 = 2.0*r2_bar
+    z1_bar = t10*t2
     z2_bar = -z1_bar
-    y1_bar = t9*t1
+    y1_bar = t10*t1
     y2_bar = -y1_bar
-    x1_bar = t9*t
+    x1_bar = t10*t
     x2_bar = -x1_bar
     return (
         energy, x1_bar, y1_bar, z1_bar, x2_bar, y2_bar, z2_bar, epsilon_bar, sigma_bar,

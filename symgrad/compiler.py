@@ -156,10 +156,6 @@ def build_graph(
     polished = stable and len(program.instructions) <= COMPILED_WHEN_HOT
     fused: frozenset[Node] = frozenset()
     if polished:
-        graph = cancel_twos(graph)
-        if variant.dtype == "float64":
-            # Numbers of float32 are divided, and roots are taken, twice as fast.
-            graph = invert_roots(graph)
         fused = sums_to_fuse(graph)
     packing = _packing(program)
     for transform in transforms:
@@ -171,6 +167,9 @@ def build_graph(
         graph = stabilize(graph)
     if polished:
         graph = cancel_twos(graph)
+    if polished and variant.dtype == "float64":
+        # Numbers of float32 are divided, and roots are taken, twice as fast.
+        graph = invert_roots(graph)
     graph = factor_sums(share_reciprocals(cancel_quotients(graph)))
     return fuse_products(graph, fused) if polished else graph, packing
 

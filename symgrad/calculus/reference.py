@@ -347,7 +347,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "cbrt": _cbrt,
     "atan_slope": lambda x: 1 / (1 + x**2),
     "asinh_slope": lambda x: 1 / mpmath.sqrt(1 + x**2),
-    "acosh_slope": lambda x: 1 / mpmath.sqrt(x**2 - 1),
+    "acosh_slope": lambda x: 1 / mpmath.sqrt(x**2 - 1) if x >= 1 else mpmath.nan,
     "expm1_slope": mpmath.exp,
     "rsqrt": lambda x: 1 / mpmath.sqrt(x),
     "abs": abs,

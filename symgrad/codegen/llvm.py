@@ -70,9 +70,10 @@ def print_llvm(
         name: the function.
         features: what the processor has, as LLVM lists it; its vectors decide how kernels
             with arrays compute.
-        whole_lines: for a kernel whose points are independent, from how many points on those
-            before the first whole line of the cache in the last array are computed on their
-            own, so that no vector of the others is in two lines; 0 for never.
+        whole_lines: for a kernel of independent points, whose arrays all have an element for
+            each and whose results come last, from how many points on those before the first
+            whole line of the cache in the last array are computed on their own, so that no
+            vector of the others is in two lines; 0 for never.
         narrow: for such a kernel that asks for the widest vectors, from how many points on it
             has narrow ones all the same, since memory decides; 0 for never.
     """
@@ -133,7 +134,7 @@ class _Module:
                 self.wide = False
                 body = Body(self)
                 self._run(body, kernel, parameters, kind)
-                body.wide_vectors = False
+                self.wide, body.wide_vectors = True, False
                 self._loops("@narrow", kinds, body)
                 (extent,) = (value.text for value in read if value.kind == INT)
                 target = "%loops"

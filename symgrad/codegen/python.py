@@ -716,7 +716,9 @@ class _Printer:
     def _taken_in(self, node: Node, total: str) -> str:
         """Return the text of a total with the point at hand."""
         operand = _source(node.operands[0])
-        inside = operand not in self.known and node.payload == "sum"
+        # What the user sums has the same bits with derivatives and without.
+        inside = operand not in self.known and operand.index >= self.graph.primal
+        inside = inside and node.payload == "sum"
         if inside and (self.dtype == "float64" or self._is_single(node)):
             factors: list[str] = []
             if operand.op == "mul":

@@ -40,6 +40,8 @@ __all__ = ["IDENTITIES", "TELLING", "exact", "power_of_two"]
 
 Identity = Callable[..., "Node | None"]
 
+#: The largest k of a power 2**k that may be moved.
+_LARGEST_TWO = 4
 _EXACT_BITS = 2048
 #: Literal factors are combined only while the product stays far from over- and underflow.
 _LEAST, _MOST = Fraction(1, 2**400), Fraction(2**400)
@@ -62,14 +64,18 @@ def exact(node: Node) -> Fraction | None:
 
 
 def power_of_two(node: Node) -> int:
-    """Return k if a node is the literal 2**k, 0 for other nodes and for 1."""
+    """Return k if a node is the literal 2**k for a small k, 0 for other nodes and for 1.
+
+    Larger powers are there for a reason: they keep a product in range.
+    """
     value = exact(node)
     if value is None or value <= 0 or (value.numerator, value.denominator).count(1) != 1:
         return 0
     large = max(value.numerator, value.denominator)
-    if large & (large - 1):
+    power = large.bit_length() - 1
+    if large & (large - 1) or power > _LARGEST_TWO:
         return 0
-    return (large.bit_length() - 1) * (1 if value > 1 else -1)
+    return power if value > 1 else -power
 
 
 def _decimal(*nodes: Node) -> bool:

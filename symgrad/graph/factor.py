@@ -11,15 +11,14 @@ a unit in the last place. The derivative of log(x/y) divides by x/y and then by 
 divide by x.
 
 What the user wrote is not touched: sums of the Program keep their terms, and its quotients
-are rounded once. Only doubling and halving, which round nothing, is left out everywhere where
-the two meet in a product, as in the derivative of x**2/2, and quotients by a root are products
-with an inverse root.
+are rounded once: x/sqrt(x**2 + y) is never above 1. In derivatives quotients by a root are
+products with an inverse root, and doubling and halving, which round nothing but at the ends of
+the range, are left out where they meet in a product, as in the derivative of x**2/2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -39,11 +38,9 @@ __all__ = [
 #: Denominators that keep their quotients: literals, and what rules divide by step by step
 #: because its reciprocal overflows where the quotient does not.
 _AS_WRITTEN = frozenset({"number", "hypot"})
-#: Operations that a power of 2 can be moved through without rounding.
+#: Operations that a power of 2 can be moved through.
 _CHAIN = frozenset({"mul", "div", "neg"})
-#: Larger powers of 2 are left where they are: they may keep a product in range.
-_LARGEST_TWO = 4
-#: So many of them together could leave the range of float32.
+#: A power of 2 beyond this one could leave the range of float32.
 _LARGEST_SCALE = 64
 
 
@@ -136,18 +133,17 @@ class _Scaled(NamedTuple):
 
 
 def cancel_twos(graph: Graph) -> Graph:
-    """Return a Graph in which a product has one small power of 2 at most, none where it is 1.
+    """Return a Graph in which a product of derivatives has one small power of 2 at most.
 
-    >>> from symgrad.graph.lower import lower
+    >>> from symgrad.calculus.transform import Gradient
+    >>> from symgrad.compiler import Variant, build_graph
     >>> from symgrad.language.parse import parse
-    >>> print(cancel_twos(lower(parse("x/2*(2*y)"))))
-    %0 = input(x)
-    %1 = input(y)
-    %6 = mul(%0, %1)
-    value <- %6
+    >>> graph, _ = build_graph(parse("x**2/2"), [Gradient()], Variant((0,)))
+    >>> graph.outputs[0].node.op
+    'input'
     """
     order = graph.nodes()
-    if not any(_two(node) for node in order):
+    if not any(map(power_of_two, order)):
         return graph
     chained: dict[Node, bool] = {}
     for node in order:
@@ -156,10 +152,12 @@ def cancel_twos(graph: Graph) -> Graph:
     for output in graph.outputs:
         chained[output.node] = False
     b = graph.builder
-    before, origin = len(b), b.origin
+    origin = b.origin
     new: dict[Node, Node] = {}
     scaled: dict[Node, _Scaled] = {}
     for node in order:
+        if node.index < graph.primal:
+            continue
         b.origin = node.origin
         made = rebuilt(b, node, new)
         factors = [scaled.get(o) or _factor(new, o) for o in node.operands]
@@ -182,19 +180,12 @@ def cancel_twos(graph: Graph) -> Graph:
         if made is not node:
             new[node] = made
     b.origin = origin
-    primal = len(b) if graph.primal == before else graph.primal
-    return replace(graph.rewritten(new), primal=primal)
-
-
-def _two(node: Node) -> int:
-    """Return k if a node is the literal 2**k for a small k, else 0."""
-    power = power_of_two(node)
-    return power if abs(power) <= _LARGEST_TWO else 0
+    return graph.rewritten(new)
 
 
 def _factor(new: Mapping[Node, Node], node: Node) -> _Scaled:
     """Return an operand of a product: a power of 2, or something else."""
-    power = _two(node)
+    power = power_of_two(node)
     return _Scaled(power, 1, node) if power else _Scaled(0, 0, new.get(node, node))
 
 
@@ -205,27 +196,25 @@ def _scaled(b: Builder, node: Node, operands: list[_Scaled]) -> _Scaled:
         return operands[0]._replace(rest=b.apply("neg", operands[0].rest))
     one, two = operands
     power = one.power + two.power if node.op == "mul" else one.power - two.power
-    if node.op == "mul" and _two(node.operands[0]):
+    if node.op == "mul" and power_of_two(node.operands[0]):
         return _Scaled(power, parts, two.rest)
-    if _two(node.operands[1]):
+    if power_of_two(node.operands[1]):
         return _Scaled(power, parts, one.rest)
-    first = b.number(1) if _two(node.operands[0]) else one.rest
+    first = b.number(1) if power_of_two(node.operands[0]) else one.rest
     return _Scaled(power, parts, b.apply(node.op, first, two.rest))
 
 
 def invert_roots(graph: Graph) -> Graph:
-    """Return the Graph of a Program that multiplies by rsqrt(x) and not divides by sqrt(x).
+    """Return a Graph in which derivatives multiply by rsqrt(x) and do not divide by sqrt(x).
 
-    That rounds no more, and takes a quarter of the time. A root that is needed itself stays.
+    That rounds no more than the root and the quotient, and takes a quarter of their time.
 
-    >>> from symgrad.graph.lower import lower
+    >>> from symgrad.calculus.transform import Gradient
+    >>> from symgrad.compiler import Variant, build_graph
     >>> from symgrad.language.parse import parse
-    >>> print(invert_roots(lower(parse("q/sqrt(r)"))))
-    %0 = input(q)
-    %1 = input(r)
-    %4 = rsqrt(%1)
-    %5 = mul(%0, %4)
-    value <- %5
+    >>> graph, _ = build_graph(parse("x/sqrt(y)"), [Gradient(("x",))], Variant((0, 0)))
+    >>> graph.outputs[0].node.op
+    'rsqrt'
     """
     if not {"div", "sqrt"} <= graph.census().keys():
         return graph
@@ -233,21 +222,16 @@ def invert_roots(graph: Graph) -> Graph:
     quotients = {
         node
         for node in order
-        if node.op == "div" and (root := node.operands[1]).op == "sqrt"
-        if root.operands[0].op not in LITERALS
+        if node.op == "div" and node.index >= graph.primal
+        if (root := node.operands[1]).op == "sqrt" and root.operands[0].op not in LITERALS
     }
-    needed = {output.node for output in graph.outputs}
-    for node in order:
-        needed.update(node.operands[:1] if node in quotients else node.operands)
-    quotients = {node for node in quotients if node.operands[1] not in needed}
 
     def by_rsqrt(b: Builder, node: Node, new: Mapping[Node, Node]) -> Node:
         above, root = node.operands
         below = root.operands[0]
         return b.apply("mul", new.get(above, above), b.apply("rsqrt", new.get(below, below)))
 
-    inverted = _with_others(graph, order, quotients, by_rsqrt)
-    return replace(inverted, primal=len(graph.builder))
+    return _with_others(graph, order, quotients, by_rsqrt)
 
 
 def share_reciprocals(graph: Graph) -> Graph:

@@ -36,7 +36,7 @@ def sums_to_fuse(graph: Graph) -> frozenset[Node]:
         node
         for node in graph.nodes()
         if (product := _product(node)) is not None
-        if uses[product] == 1 or _is_exact(product)
+        if uses[product] == 1
     )
 
 
@@ -92,7 +92,7 @@ def fuse_products(graph: Graph, chosen: Collection[Node]) -> Graph:
         outputs=tuple(output._replace(node=new[output.node]) for output in graph.outputs),
         steps=tuple(new[step] for step in graph.steps if step in new),
         primal=primal,
-        bars={new[bar]: new.get(node, node) for bar, node in graph.bars.items() if bar in new},
+        bars={new[x]: new[y] for x, y in graph.bars.items() if x in new and y in new},
         repeats={},
     )
 
@@ -111,7 +111,7 @@ def _product(node: Node) -> Node | None:
 
 
 def _is_exact(node: Node) -> bool:
-    """Tell whether a node is a multiple by a power of 2, which rounds nothing."""
+    """Tell whether a node is a multiple by a small power of 2, which rounds next to nothing."""
     if node.op == "div":
         return power_of_two(node.operands[1]) != 0
     return node.op == "mul" and any(map(power_of_two, node.operands))

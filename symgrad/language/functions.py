@@ -316,7 +316,7 @@ _ROWS: tuple[Function, ...] = (
     _unary(
         "acosh",
         aliases=("arccosh",),
-        partials=("where(x < 1, nan, acosh_slope(x))",),
+        partials=("acosh_slope(x)",),
         why="x**2 - 1 cancels near 1 and overflows",
         textbook=("1/sqrt(x**2 - 1)",),
         domain="x >= 1",
@@ -324,15 +324,14 @@ _ROWS: tuple[Function, ...] = (
     ),
     _defined(
         "acosh_slope",
-        lambda sp, x: 1 / sp.sqrt(x**2 - 1),
+        lambda sp, x: 1 / (sp.sqrt(x - 1) * sp.sqrt(x + 1)),
         partials=(
-            "where(abs(x) > 2, -sign(x)*rsqrt((1 - 1/x)*(1 + 1/x))*acosh_slope(x)**2, "
-            "-x*acosh_slope(x)**3)",
+            "where(x > 2, -rsqrt((1 - 1/x)*(1 + 1/x))*acosh_slope(x)**2, -x*acosh_slope(x)**3)",
         ),
         why="shares the value, and inf*0 is NaN",
-        textbook=("-x/sqrt(x**2 - 1)**3",),
-        domain="abs(x) >= 1",
-        kink="inf at -1 and 1",
+        textbook=("-x/(sqrt(x - 1)*sqrt(x + 1))**3",),
+        domain="x >= 1",
+        kink="inf at 1",
     ),
     _unary(
         "atanh",

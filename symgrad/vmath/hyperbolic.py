@@ -149,8 +149,9 @@ def asinh_slope(x: float) -> float:
 
 
 def acosh_slope(x: float) -> float:
-    """Return 1/sqrt(x*x - 1), the derivative of acosh for x > 1, without overflow."""
-    return _inverse_length(math.fabs(x), -1.0)
+    """Return 1/sqrt(x*x - 1), the derivative of acosh, without overflow."""
+    value = _inverse_length(x, -1.0)
+    return math.nan if x < 1.0 else value
 
 
 def atanh(x: float) -> float:
@@ -293,8 +294,9 @@ def asinh_slopef(x: float) -> float:
 
 
 def acosh_slopef(x: float) -> float:
-    """Return 1/sqrt(x*x - 1), the derivative of acosh for x > 1, without overflow; float32."""
-    return _inverse_lengthf(math.fabs(x), np.float32(-1.0))
+    """Return 1/sqrt(x*x - 1), the derivative of acosh, without overflow; float32."""
+    value = _inverse_lengthf(x, np.float32(-1.0))
+    return np.float32(math.nan) if x < np.float32(1.0) else value
 
 
 def atanhf(x: float) -> float:

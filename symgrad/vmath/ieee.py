@@ -122,8 +122,10 @@ def divide(x: float, y: float) -> float:
 def fma(a: float, b: float, c: float) -> float:
     """Return a*b + c, rounded once."""
     rough = a * b + c
-    if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
+    if not (math.isfinite(a) and math.isfinite(b)):
         return rough
+    if not math.isfinite(c):
+        return c
     (p, q), (r, s), (t, u) = a.as_integer_ratio(), b.as_integer_ratio(), c.as_integer_ratio()
     numerator = p * r * u + t * q * s
     if numerator == 0:

@@ -207,12 +207,10 @@ def placed(array, offset):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("points", [1, 3, 8, 63, 64, 65, 200, 1000])
 def test_lines_and_narrow_vectors_change_no_bits(dtype, points):
-    formula = "q/sqrt(x*x + y*y + 1) + asinh_slope(x)"
-    gradient = (Gradient(("x", "y"), value=True),)
-    source, kernel = printed(formula, (0, 1, 1), dtype, gradient)
+    source, kernel = printed("q*asinh_slope(x) + y", (0, 1, 1), dtype, ())
     assert "wide_vectors()" in source
     assert kernel.pointwise
-    assert kernel.streams == (dtype == "float64")
+    assert kernel.streams
     plain = straight(source, kernel)
     kinds = [parameter.kind for parameter in kernel.parameters]
     door = native.door(kinds, 0, dtype)
@@ -243,9 +241,9 @@ def test_which_kernels_are_run_another_way_on_long_arrays(monkeypatch):
 
     monkeypatch.setattr(compiler, "_native", spy)
     x = np.linspace(1.0, 2.0, 5)
-    sg.compile("x/sqrt(y)")(x, x)
+    sg.compile("x*rsqrt(y)")(x, x)
     sg.compile("exp(x)")(x)
-    sg.compile("sum(x/sqrt(y))")(x, x)
+    sg.compile("sum(x*rsqrt(y))")(x, x)
     sg.compile("x - mean(x)")(x)
     (lines, narrow), (heavy, never), *sums = seen
     assert 0 < lines < heavy

@@ -119,7 +119,7 @@ def kernel(n, x, y, a):
             y_i = y[i]
             # f(x, y, a) = sum((a*x - y)**2)
             t = fma(a, x_i, -y_i)
-            part = plus_product(part, t, t)
+            part = plus(part, t*t)
             part1 = plus_product(part1, t, x_i)
         total += part
         total1 += part1

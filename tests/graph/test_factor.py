@@ -57,10 +57,10 @@ def test_derivatives_divide_by_each_denominator_once() -> None:
     assert divisions("x/(x*y + 1)") == 2
     assert divisions("k/exp2(x**2 + y**2 + 1)", x=1, y=1) == 2
     # A reciprocal of the user's serves.
-    assert divisions("1/cbrt(x + 1)") <= 2
-    # By a root nothing is divided.
-    assert divisions("k/sqrt(x**2 + y**2 + 1)", x=1, y=1) == 0
-    assert divisions("u = sqrt(x); v = y/u; w = v*sqrt(x)") == 2
+    assert divisions("1/exp2(x + 1)") == 1
+    # In derivatives nothing is divided by a root.
+    assert divisions("k/sqrt(x**2 + y**2 + 1)", x=1, y=1) == 1
+    assert divisions("1/sqrt(x + 1)") == 1
     # A single division stays one: a product would be rounded twice.
     assert divisions("x/y", x=1) == 2
     assert divisions("log(x)") == 1
@@ -150,7 +150,7 @@ def test_gradients_agree_with_differences(text: str) -> None:
     ("text", "expected"),
     [
         ("x**2/2", []),
-        ("(x - m)**2/(2*s**2)", ["div", "mul", "pow", "sub"]),
+        ("(x - m)**2/2/s**2", ["div", "mul", "pow", "sub"]),
         ("x*y**2/2", ["mul"]),
         ("4*x**2/2", ["mul"]),
     ],
@@ -162,19 +162,16 @@ def test_doubling_and_halving_meet_in_derivatives(text, expected):
     assert sorted(node.op for node in graph.nodes() if node.op not in free) == expected
 
 
-def test_powers_of_two_are_one_at_most():
+def test_powers_of_two_in_derivatives_are_one_at_most():
     def literals(text: str) -> list[float]:
-        graph = graph_of(text)
-        return [float(node.payload) for node in graph.nodes() if node.op == "number"]
+        graph = graph_of(text, Gradient(("x",)))
+        return sorted(float(node.payload) for node in graph.nodes() if node.op == "number")
 
-    assert literals("x/2*(2*y)") == []
-    assert literals("-(x/2)*(y/4)/(0.5*z)") == [-0.25]
-    assert sorted(literals("8/(2*x)")) == [1.0, 4.0]
-    # Others are no powers of 2, or keep products in range.
-    assert sorted(literals("x*3/6*y")) == [3.0, 6.0]
-    assert literals("x/2**40*(y/2**40)") == [2.0**40]
-    # What is used again is there anyway.
-    assert sorted(literals("t = 2*x; z = t/2*t")) == [0.5, 2.0]
+    assert literals("x**2/2*y") == []
+    assert literals("x**2*y/4") == [0.5]
+    # What the user wrote stays, and so do large powers, which keep products in range.
+    assert "div" in graph_of("x/2*(2*y)").census()
+    assert 2.0**40 in literals("x**2/2**40*(y/2**40)*z")
 
 
 def test_products_that_are_scaled_stay_in_range():

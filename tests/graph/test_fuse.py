@@ -51,6 +51,7 @@ def arithmetic(text: str, *transforms: Gradient) -> dict[str, int]:
         # Multiples by powers of 2 are exact and fused where there is no other product.
         ("x/2 + b", {"fma": 1}),
         ("x/2 - y/4", {"div": 1, "fms": 1}),
+        ("x/2**40 + b", {"div": 1, "add": 1}),
         ("x/2 + a*y", {"div": 1, "fma": 1}),
         ("x/3 + b", {"div": 1, "add": 1}),
         # What is used again is there anyway, and named steps are values of their own.
@@ -122,6 +123,54 @@ def test_values_have_the_same_bits_with_derivatives_and_without(program, point):
     both, _ = build_graph(program, (Gradient(value=True),), variant)
     one, other = (evaluate([graph.outputs[0].node], given)[0] for graph in (alone, both))
     assert one == other or (math.isnan(one) and math.isnan(other))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "y*(2*x) + (z + x)/3",
+        "x*(2*y) + z*0",
+        "(x + x)*y/4 - z*x",
+        "1 - (2*tanh(x))*(tanh(x)/2) + y*z",
+        "sqrt((2*x)*(x/2) + y**2) + z",
+        "x/16*(y/16) + z/2",
+        "z/sqrt(x**2 + y**2 + 1) + x*y",
+    ],
+)
+def test_values_of_products_with_small_powers_of_two(text):
+    f = sg.compile(f"f(x, y, z) = {text}")
+    g = sg.value_and_grad(f)
+    rng = np.random.default_rng(5)
+    points = [*rng.normal(size=(200, 3)), (1e308, 1e-10, 1.0), (1e200, 1.0, 1.0)]
+    x, y, z = np.transpose([*points, (1.4e154, 1.4e154, 0.0)])
+    values = f(x, y, z)
+    assert values.tobytes() == g(x, y, z)[0].tobytes()
+    for k, point in enumerate(zip(x, y, z, strict=True)):
+        assert f(*map(float, point)) == g(*map(float, point))[0] == values[k]
+
+
+@pytest.mark.parametrize("text", ["sum(exp(x)*y)", "sum(x*exp(-x**2)*y)", "sum((x*y)**2)"])
+def test_sums_have_the_same_bits_with_derivatives_and_without(text):
+    rng = np.random.default_rng(6)
+    x, y = rng.normal(size=(2, 1001))
+    f = sg.compile(f"f(x, y) = {text}")
+    assert f(x, y) == sg.value_and_grad(f)(x, y)[0]
+
+
+def test_what_overflows_is_as_the_processor_has_it():
+    f = sg.compile("f(x, y, z) = x*y + z")
+    for point in ((1e308, 10.0, -math.inf), (1e308, 10.0, -1e308), (-1e308, 10.0, math.inf)):
+        arrays = [np.full(9, value) for value in point]
+        assert f(*point) == f(*arrays)[0] == sg.compile(f.program.text, backend="jit")(*point)
+    tiny = sg.compile("f(x, y) = x/2**(-1030) + y")
+    assert tiny(5e-322, 0.0) == 5e-322 * 2.0**1000 * 2.0**30
+
+
+def test_a_coordinate_is_never_longer_than_its_vector():
+    x = np.random.default_rng(7).uniform(0.5, 2.0, 20_000)
+    angle = sg.compile("f(x, y, z) = acos(x/sqrt(x**2 + y**2 + z**2))")
+    assert not np.isnan(angle(x, 1e-9 * x, 1e-9 * x)).any()
+    assert sg.compile("y/sqrt(x)")(np.arange(1.0, 300.0), np.arange(1.0, 300.0) ** 2).max() == 1
 
 
 @given(programs())
