@@ -55,6 +55,7 @@ from .graph.count import operations
 from .graph.factor import (
     cancel_quotients,
     cancel_twos,
+    divide_by_roots,
     factor_sums,
     invert_roots,
     share_reciprocals,
@@ -167,9 +168,9 @@ def build_graph(
         graph = stabilize(graph)
     if polished:
         graph = cancel_twos(graph)
-    if polished and variant.dtype == "float64":
         # Numbers of float32 are divided, and roots are taken, twice as fast.
-        graph = invert_roots(graph)
+        double = variant.dtype == "float64"
+        graph = invert_roots(graph) if double else divide_by_roots(graph)
     graph = factor_sums(share_reciprocals(cancel_quotients(graph)))
     return fuse_products(graph, fused) if polished else graph, packing
 

@@ -29,6 +29,7 @@ from .stability import rebuilt
 __all__ = [
     "cancel_quotients",
     "cancel_twos",
+    "divide_by_roots",
     "factor_sums",
     "invert_roots",
     "share_reciprocals",
@@ -232,6 +233,30 @@ def invert_roots(graph: Graph) -> Graph:
         return b.apply("mul", new.get(above, above), b.apply("rsqrt", new.get(below, below)))
 
     return _with_others(graph, order, quotients, by_rsqrt)
+
+
+def divide_by_roots(graph: Graph) -> Graph:
+    """Return a Graph in which derivatives divide by the roots that the Program takes.
+
+    It undoes `invert_roots`, and suits numbers that are divided fast.
+    """
+    if "rsqrt" not in graph.census():
+        return graph
+    order = graph.nodes()
+    roots = graph.builder.interned("sqrt")
+    inverse = {
+        node
+        for node in order
+        if node.op == "rsqrt" and node.index >= graph.primal
+        if (root := roots.get(node.operands)) is not None and root.index < graph.primal
+    }
+
+    def by_root(b: Builder, node: Node, new: Mapping[Node, Node]) -> Node:
+        (below,) = node.operands
+        root = b.apply("sqrt", new.get(below, below))
+        return b.apply("div", b.number(1), root)
+
+    return _with_others(graph, order, inverse, by_root)
 
 
 def share_reciprocals(graph: Graph) -> Graph:

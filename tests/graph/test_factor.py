@@ -11,9 +11,11 @@ from codegen.plain import graph_of, run
 import symgrad as sg
 from symgrad.calculus.transform import Gradient
 from symgrad.codegen.python import print_function
+from symgrad.compiler import Variant, build_graph
 from symgrad.graph.count import operations
 from symgrad.graph.factor import cancel_quotients, factor_sums
 from symgrad.graph.node import Builder, Graph, Output
+from symgrad.language.parse import parse
 
 
 def varying(graph: Graph) -> list[str]:
@@ -160,6 +162,17 @@ def test_doubling_and_halving_meet_in_derivatives(text, expected):
     graph = graph_of(text, Gradient((by,)))
     free = ("input", "number", "step", "broadcast")
     assert sorted(node.op for node in graph.nodes() if node.op not in free) == expected
+
+
+@pytest.mark.parametrize(("dtype", "inverse"), [("float64", 1), ("float32", 0)])
+def test_float32_divides_by_the_roots_that_are_there(dtype, inverse):
+    for value in (False, True):
+        variant = Variant((1,), 1, dtype)
+        graph, _ = build_graph(parse("1/sqrt(x + 1)"), (Gradient(value=value),), variant)
+        assert graph.census().get("rsqrt", 0) == inverse
+        # There is no root of the user's here.
+        graph, _ = build_graph(parse("asin(x)"), (Gradient(value=value),), variant)
+        assert graph.census()["rsqrt"] == 1
 
 
 def test_powers_of_two_in_derivatives_are_one_at_most():
