@@ -62,7 +62,7 @@ from .graph.factor import (
 )
 from .graph.fuse import fuse_products, sums_to_fuse
 from .graph.lower import check_kernels, lower
-from .graph.node import Graph, Node
+from .graph.node import Graph
 from .graph.stability import stabilize
 from .language.functions import FUNCTIONS
 from .language.program import Program
@@ -142,7 +142,8 @@ def build_graph(
     """Return the Graph of a Program, transformed, and how its outputs are packed.
 
     Stable forms are looked for before and after the transformations, unless `stable` says
-    no, or the Program does and `stable` is None.
+    no, or the Program does and `stable` is None. So are products to fuse with sums, and what
+    derivatives need not multiply or divide by, if the Program is not long.
 
     Raises:
         FormulaError: a derivative has a function of an order that no kernel knows.
@@ -155,9 +156,7 @@ def build_graph(
     if stable:
         graph = stabilize(graph)
     polished = stable and len(program.instructions) <= COMPILED_WHEN_HOT
-    fused: frozenset[Node] = frozenset()
-    if polished:
-        fused = sums_to_fuse(graph)
+    fused = sums_to_fuse(graph) if polished else frozenset()
     packing = _packing(program)
     for transform in transforms:
         progress.stage("differentiating", graph.builder)

@@ -131,11 +131,7 @@ class _Module:
             self._loops("@loops", kinds, body)
             target = "@loops"
             if narrow and self.wide:
-                self.wide = False
-                body = Body(self)
-                self._run(body, kernel, parameters, kind)
-                self.wide, body.wide_vectors = True, False
-                self._loops("@narrow", kinds, body)
+                self._narrow_loops(kernel, parameters, kinds, kind)
                 (extent,) = (value.text for value in read if value.kind == INT)
                 target = "%loops"
                 door.lines += [
@@ -173,6 +169,20 @@ class _Module:
         """
         head = f"define internal void {symbol}({_declared(kinds, body)}, {_TAKEN}) noinline"
         self.text.append(body.text(head + _wish(body)))
+
+    def _narrow_loops(
+        self,
+        kernel: ast.FunctionDef,
+        parameters: Sequence[Value | Array],
+        kinds: Sequence[str],
+        kind: str,
+    ) -> None:
+        """Print the loops of a kernel once more, as for a processor without wide vectors."""
+        self.wide = False
+        body = Body(self)
+        self._run(body, kernel, parameters, kind)
+        self.wide, body.wide_vectors = True, False
+        self._loops("@narrow", kinds, body)
 
     def meaning(self, name: str) -> str:
         """Return the name that stands at the end of a chain of aliases."""

@@ -717,17 +717,11 @@ class _Printer:
         """Return the text of a total with the point at hand."""
         operand = _source(node.operands[0])
         # What the user sums has the same bits with derivatives and without.
-        inside = operand not in self.known and operand.index >= self.graph.primal
-        inside = inside and node.payload == "sum"
-        if inside and (self.dtype == "float64" or self._is_single(node)):
-            factors: list[str] = []
-            if operand.op == "mul":
-                factors = [self._expression(factor).code for factor in operand.operands]
-            elif operand.op == "pow" and exact(operand.operands[1]) == 2:
-                factors = [self._expression(operand.operands[0]).code] * 2
-            if factors and (operand.op == "mul" or factors[0].isidentifier()):
-                combine = self._primitive(self._form("plus_product"))
-                return f"{combine}({total}, {', '.join(factors)})"
+        derived = operand.index >= self.graph.primal and operand not in self.known
+        alike = self.dtype == "float64" or self._is_single(node)
+        if node.payload == "sum" and operand.op == "mul" and derived and alike:
+            factors = ", ".join(self._expression(factor).code for factor in operand.operands)
+            return f"{self._primitive(self._form('plus_product'))}({total}, {factors})"
         return f"{self._combine(node)}({total}, {self._expression(operand).code})"
 
     def _combine(self, node: Node) -> str:

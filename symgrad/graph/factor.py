@@ -18,7 +18,7 @@ the range, are left out where they meet in a product, as in the derivative of x*
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -166,18 +166,9 @@ def cancel_twos(graph: Graph) -> Graph:
             found = _scaled(b, node, factors)
             if chained[node]:
                 scaled[node] = found
-            elif abs(found.power) > _LARGEST_SCALE:
-                pass
-            elif found.parts > bool(found.power):
-                scale = b.number(Fraction(2) ** found.power)
-                made = b.apply("mul", found.rest, scale) if found.power else found.rest
-            elif node.op == "mul" and any(operand in scaled for operand in node.operands):
-                # In g*(2*x) and g*(2*y) it is 2*g that can be shared.
-                one, two = (factor.rest for factor in factors)
-                if factors[0].parts:
-                    one, two = two, one
-                scale = b.number(Fraction(2) ** found.power)
-                made = b.apply("mul", b.apply("mul", one, scale), two)
+            elif abs(found.power) <= _LARGEST_SCALE:
+                inside = node.op == "mul" and any(o in scaled for o in node.operands)
+                made = _multiplied(b, found, factors if inside else ()) or made
         if made is not node:
             new[node] = made
     b.origin = origin
@@ -203,6 +194,26 @@ def _scaled(b: Builder, node: Node, operands: list[_Scaled]) -> _Scaled:
         return _Scaled(power, parts, one.rest)
     first = b.number(1) if power_of_two(node.operands[0]) else one.rest
     return _Scaled(power, parts, b.apply(node.op, first, two.rest))
+
+
+def _multiplied(b: Builder, found: _Scaled, factors: Sequence[_Scaled]) -> Node | None:
+    """Return a product that ends in its power of 2, None if it is best as it is.
+
+    Args:
+        b: makes the nodes.
+        found: the product.
+        factors: both factors if the power of 2 is inside one of them: in g*(2*x) and g*(2*y)
+            it is 2*g that can be shared.
+    """
+    if not found.power:
+        return found.rest
+    scale = b.number(Fraction(2) ** found.power)
+    if found.parts > 1:
+        return b.apply("mul", found.rest, scale)
+    if not factors:
+        return None
+    one, two = sorted(factors, key=lambda factor: factor.parts)
+    return b.apply("mul", b.apply("mul", one.rest, scale), two.rest)
 
 
 def invert_roots(graph: Graph) -> Graph:

@@ -204,3 +204,5 @@ def test_powers_of_two_change_no_bits(x):
             other = sg.compile(text, stable=False)(x, y)
             assert one == other or (math.isnan(one) and math.isnan(other))
             assert math.copysign(1.0, one) == math.copysign(1.0, other) or math.isnan(one)
+            slopes, others = (sg.grad(sg.compile(text, stable=s))(x, y) for s in (True, False))
+            assert np.array_equal(slopes, others, equal_nan=True)
