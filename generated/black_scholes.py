@@ -7,7 +7,7 @@
     call(S, K, T, r, sigma) = S*erfc(-d1/sqrt(2))/2 - K*exp(-r*T)*erfc(-d2/sqrt(2))/2
 
 forward: 24 operations at each point
-gradient: 54 operations at each point
+gradient: 55 operations at each point
 
 Written by symgrad 0.1.0. Change the formula, not this file.
 """
@@ -514,7 +514,7 @@ def gradient(S, K, T, r, sigma):
     t10 = t8*K*t5
     # derivatives of d1 = (log(S/K) + (r + sigma**2/2)*T)/(sigma*sqrt(T))
     d1_bar = S*ndtr_slope(d1) - t9
-    t11 = d1_bar/t3
+    t11 = d1_bar*(1.0/t3)
     t12 = t9 - t11*t4
     t13 = t11*T
     r_bar = t10*T + t13

@@ -238,21 +238,23 @@ def gradient(x1, y1, z1, x2, y2, z2, epsilon, sigma, k, q1, q2):
     epsilon_bar = 4.0*t4
     # derivatives of s6 = (sigma**2/r2)**3
     s6_bar = -4.0*epsilon + 8.0*epsilon*s6
-    t8 = s6_bar*(3.0*(t3*t3))/r2
-    sigma_bar = 2.0*t8*sigma
     # derivatives of coulomb = k*q1*q2/sqrt(r2)
-    t9 = t7*q2
+    t8 = t7*q2
     q2_bar = t7*t5
-    k_bar = t9*q1
-    q1_bar = t9*k
+    k_bar = t8*q1
+    q1_bar = t8*k
+    # derivatives of s6 = (sigma**2/r2)**3
+    t9 = 1.0/r2
+    t10 = s6_bar*(3.0*(t3*t3))*t9
+    sigma_bar = 2.0*t10*sigma
     # derivatives of r2 = (x1 - x2)**2 + (y1 - y2)**2 + (z1 - z2)**2
-    r2_bar = fma(-t8, t3, -(t7*t6*(0.5*t7)))
-    t10 = 2.0*r2_bar
-    z1_bar = t10*t2
+    r2_bar = fma(-t10, t3, -(0.5*t6*t9))
+    t11 = 2.0*r2_bar
+    z1_bar = t11*t2
     z2_bar = -z1_bar
-    y1_bar = t10*t1
+    y1_bar = t11*t1
     y2_bar = -y1_bar
-    x1_bar = t10*t
+    x1_bar = t11*t
     x2_bar = -x1_bar
     return (
         energy, x1_bar, y1_bar, z1_bar, x2_bar, y2_bar, z2_bar, epsilon_bar, sigma_bar,

@@ -58,6 +58,7 @@ from .graph.factor import (
     divide_by_roots,
     factor_sums,
     invert_roots,
+    merge_roots,
     share_reciprocals,
 )
 from .graph.fuse import fuse_products, sums_to_fuse
@@ -169,7 +170,7 @@ def build_graph(
         graph = cancel_twos(graph)
         # Numbers of float32 are divided, and roots are taken, twice as fast.
         double = variant.dtype == "float64"
-        graph = invert_roots(graph) if double else divide_by_roots(graph)
+        graph = merge_roots(invert_roots(graph)) if double else divide_by_roots(graph)
     graph = factor_sums(share_reciprocals(cancel_quotients(graph)))
     return fuse_products(graph, fused) if polished else graph, packing
 

@@ -6,9 +6,10 @@ each point; a sum is linear, so they are applied to its result, once. Sums that 
 left alone, for their results would need a pass of their own.
 
 The quotient rule divides by one denominator several times, and a division takes as long as
-nine products. Two of them or more become products with the reciprocal, which costs each half
-a unit in the last place. The derivative of log(x/y) divides by x/y and then by y: that is to
-divide by x.
+nine products. Derivatives that divide by what something else is divided by as well become
+products with the reciprocal, which costs each half a unit in the last place; that of a
+parameter is found once for all points. The derivative of log(x/y) divides by x/y and then by
+y: that is to divide by x.
 
 What the user wrote is not touched: sums of the Program keep their terms, and its quotients
 are rounded once: x/sqrt(x**2 + y) is never above 1. In derivatives quotients by a root are
@@ -32,6 +33,7 @@ __all__ = [
     "divide_by_roots",
     "factor_sums",
     "invert_roots",
+    "merge_roots",
     "share_reciprocals",
 ]
 
@@ -146,12 +148,7 @@ def cancel_twos(graph: Graph) -> Graph:
     order = graph.nodes()
     if not any(map(power_of_two, order)):
         return graph
-    chained: dict[Node, bool] = {}
-    for node in order:
-        for operand in node.operands:
-            chained[operand] = operand not in chained and node.op in _CHAIN
-    for output in graph.outputs:
-        chained[output.node] = False
+    chained = _chained(graph)
     b = graph.builder
     origin = b.origin
     new: dict[Node, Node] = {}
@@ -173,6 +170,17 @@ def cancel_twos(graph: Graph) -> Graph:
             new[node] = made
     b.origin = origin
     return graph.rewritten(new)
+
+
+def _chained(graph: Graph) -> dict[Node, bool]:
+    """Return for each operand whether a product or a quotient alone needs it."""
+    chained: dict[Node, bool] = {}
+    for node in graph.nodes():
+        for operand in node.operands:
+            chained[operand] = operand not in chained and node.op in _CHAIN
+    for output in graph.outputs:
+        chained[output.node] = False
+    return chained
 
 
 def _factor(new: Mapping[Node, Node], node: Node) -> _Scaled:
@@ -270,6 +278,68 @@ def divide_by_roots(graph: Graph) -> Graph:
     return _with_others(graph, order, inverse, by_root)
 
 
+def merge_roots(graph: Graph) -> Graph:
+    """Return a Graph in which derivatives divide by x where they multiplied by rsqrt(x) twice.
+
+    That is so for an x that is a sum of squares, and that something else is divided by: the
+    reciprocal is there for both, and the inverse root is not needed.
+
+    >>> from symgrad.calculus.transform import Gradient
+    >>> from symgrad.compiler import Variant, build_graph
+    >>> from symgrad.language.parse import parse
+    >>> program = parse("1/(x**2 + 1) + 1/sqrt(x**2 + 1)")
+    >>> graph, _ = build_graph(program, [Gradient()], Variant((0,)))
+    >>> "rsqrt" in graph.census()
+    False
+    """
+    if not {"div", "rsqrt"} <= graph.census().keys():
+        return graph
+    order = graph.nodes()
+    divided = {
+        node.operands[1]
+        for node in order
+        if node.op == "div" and (node.index >= graph.primal or exact(node.operands[0]) == 1)
+        if _is_sum_of_squares(node.operands[1])
+    }
+    if not divided:
+        return graph
+    chained = _chained(graph)
+    b = graph.builder
+    origin = b.origin
+    new: dict[Node, Node] = {}
+    #: Products with an inverse root: of what, and what else is in them.
+    rooted: dict[Node, tuple[Node, Node]] = {}
+    for node in order:
+        if node.index < graph.primal:
+            continue
+        b.origin = node.origin
+        made = rebuilt(b, node, new)
+        if node.op == "rsqrt" and node.operands[0] in divided:
+            rooted[node] = node.operands[0], b.number(1)
+        elif node.op in ("mul", "neg"):
+            roots = [rooted[o][0] for o in node.operands if o in rooted]
+            rests = (rooted[o][1] if o in rooted else new.get(o, o) for o in node.operands)
+            if len(roots) == 2 and roots[0] is roots[1]:
+                below = new.get(roots[0], roots[0])
+                made = b.apply("div", b.apply(node.op, *rests), below)
+            elif len(roots) == 1 and chained[node]:
+                rooted[node] = roots[0], b.apply(node.op, *rests)
+        if made is not node:
+            new[node] = made
+    b.origin = origin
+    return graph.rewritten(new)
+
+
+def _is_sum_of_squares(node: Node) -> bool:
+    """Tell whether a node is a sum of even powers and positive literals."""
+    if node.op == "step":
+        return _is_sum_of_squares(node.operands[0])
+    if node.op == "add":
+        return all(map(_is_sum_of_squares, node.operands))
+    value = exact(node.operands[1] if node.op == "pow" else node)
+    return value is not None and (value % 2 == 0 if node.op == "pow" else value > 0)
+
+
 def share_reciprocals(graph: Graph) -> Graph:
     """Return a Graph in which derivatives divide by each denominator once.
 
@@ -286,7 +356,7 @@ def share_reciprocals(graph: Graph) -> Graph:
     divided: dict[Node, int] = {}
     closed: set[Node] = set()
     for node in order:
-        if node.op == "div" and (node.index >= graph.primal or exact(node.operands[0]) == 1):
+        if node.op == "div":
             below = node.operands[1]
             # The reciprocal of a constant such as sqrt(2) is found before the loops.
             divided[below] = divided.get(below, 0) + 1 + (below in closed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from codegen.plain import graph_of, run
@@ -66,6 +67,48 @@ def test_derivatives_divide_by_each_denominator_once() -> None:
     # A single division stays one: a product would be rounded twice.
     assert divisions("x/y", x=1) == 2
     assert divisions("log(x)") == 1
+
+
+def test_derivatives_multiply_by_the_reciprocal_of_a_parameter() -> None:
+    graph = graph_of("exp((x - mu)/w)", Gradient(("x",)), arrays={"x": 1})
+    assert varying(graph).count("div") == 1
+    # Nobody else divides by x.
+    graph = graph_of("y*log(x)", Gradient(("x",)), arrays={"x": 1, "y": 1})
+    assert varying(graph) == ["div"]
+
+
+@pytest.mark.parametrize(
+    ("text", "same", "divisions", "inverse"),
+    [
+        ("1/r + k/sqrt(r)", lambda r, y, k: 1 / r + k / mpmath.sqrt(r), 2, 0),
+        ("k/r - 3/sqrt(r)", lambda r, y, k: k / r - 3 / mpmath.sqrt(r), 3, 0),
+        ("k/r**3 - k/sqrt(r)", lambda r, y, k: k / r**3 - k / mpmath.sqrt(r), 3, 1),
+        # Nothing else is divided by it.
+        ("k/sqrt(r)", lambda r, y, k: k / mpmath.sqrt(r), 1, 1),
+        # The inverse root is needed all the same.
+        ("1/r + sqrt(r)", lambda r, y, k: 1 / r + mpmath.sqrt(r), 1, 1),
+        ("1/r - k*y/sqrt(r)", lambda r, y, k: 1 / r - k * y / mpmath.sqrt(r), 2, 1),
+        # It may be negative: then its root is NaN and its reciprocal is not.
+        (
+            "1/(r - 1) + k/sqrt(r - 1)",
+            lambda r, y, k: 1 / (r - 1) + k / mpmath.sqrt(r - 1),
+            2,
+            1,
+        ),
+    ],
+)
+def test_two_inverse_roots_are_a_reciprocal_that_is_there(text, same, divisions, inverse):
+    text = f"r = x**2 + y**2 + 1\nf(x, y, k) = {text}"
+    census = graph_of(text, Gradient(("x", "y"), value=True)).census()
+    assert (census["div"], census.get("rsqrt", 0)) == (divisions, inverse)
+    x, y, k = 0.75, 1.5, 1.25
+    with mpmath.workdps(50):
+        expected = (
+            mpmath.diff(lambda x: same(x**2 + y**2 + 1, y, k), x),
+            mpmath.diff(lambda y: same(x**2 + y**2 + 1, y, k), y),
+        )
+    found = sg.grad(sg.compile(text), wrt=("x", "y"))(x, y, k)
+    assert found == pytest.approx([float(each) for each in expected], rel=4e-15)
 
 
 def test_the_logarithm_of_a_quotient_is_divided_by_the_numerator() -> None:
