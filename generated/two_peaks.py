@@ -138,11 +138,12 @@ def scaled(context, x, k):
 
 
 @numba.extending.intrinsic(prefer_literal=True)
-def interleaved(context, count):
+def interleaved(context, many, few):
     """Ask that so many vectors be taken at a time in the loop that has ended last.
 
     A processor looks only some hundred operations ahead. Where these are one chain, each of
-    them waits for the one before; the chains of several vectors run side by side.
+    them waits for the one before; the chains of several vectors run side by side. They need
+    registers, of which x86 has 32 with AVX-512, as others do, and 16 without: few is for those.
     """
 
     def jumps_back(blocks):
@@ -169,6 +170,8 @@ def interleaved(context, count):
     def generate(target, builder, signature, arguments):
         from llvmlite import ir
 
+        features = target.codegen().magic_tuple()[2].split(",")
+        count = few if "+avx2" in features and "+avx512vl" not in features else many
         # Numba makes the blocks in which loops start in the order of the text.
         _, jump = max(jumps_back(builder.function.blocks), key=lambda found: found[0])
         module, number = builder.module, ir.IntType(32)(count.literal_value)
@@ -178,7 +181,7 @@ def interleaved(context, count):
         jump.set_metadata("llvm.loop", loop)
         return target.get_dummy_value()
 
-    return numba.void(count), generate
+    return numba.void(many, few), generate
 
 
 @numba.extending.intrinsic
@@ -289,7 +292,7 @@ def forward(n, x, h1, c1, w1, h2, c2, w2, a, b, model_out):
             t3 = exp(-(t2*t2/2.0))
             kept[0, k] = t1
             kept[1, k] = t3
-        interleaved(4)
+        interleaved(4, 4)
         for k in range(size):
             i = np.uint64(start + k)
             t = kept[0, k]
@@ -339,7 +342,7 @@ def jacobian(
             kept[3, k] = t5
             model_h1_out[i] = t3
             model_h2_out[i] = t5
-        interleaved(4)
+        interleaved(4, 4)
         for k in range(size):
             i = np.uint64(start + k)
             t2 = kept[0, k]

@@ -88,7 +88,10 @@ class _Module:
 
     def __init__(self, source: str, features: str) -> None:
         #: AVX-512 is for vectors; a single number is computed as everywhere else.
-        self.wide = "+avx512f" in features.split(",") and bool(_WIDE.search(source))
+        known = features.split(",")
+        self.wide = "+avx512f" in known and bool(_WIDE.search(source))
+        #: There are 16 registers for vectors, not 32.
+        self.few_registers = "+avx2" in known and "+avx512vl" not in known
         #: The kernel has arrays. What branches is then for rare points, and not put into loops.
         self.loops = False
         self.functions: dict[str, ast.FunctionDef] = {}
@@ -227,8 +230,12 @@ class _Module:
         """Declare a function of LLVM."""
         self.declared[symbol] = f"declare {result} {symbol}({', '.join(kinds)})"
 
-    def interleaved(self, count: int) -> str:
-        """Return the name of a wish for a loop: so many vectors at a time."""
+    def interleaved(self, many: int, few: int) -> str:
+        """Return the name of a wish for a loop: so many vectors at a time, or so few.
+
+        It is few where there are 16 registers for them.
+        """
+        count = few if self.few_registers else many
         loop = len(self.metadata)
         self.metadata += [
             f"!{loop} = distinct !{{!{loop}, !{loop + 1}}}",

@@ -72,6 +72,9 @@ _JOIN: Mapping[str, str] = {"sum": "+=", "prod": "*="}
 #: has different ones of different operands, whose chains run side by side and whose
 #: coefficients fill the registers. LLVM sees to loops without functions by itself.
 _FUNCTIONS_INTERLEAVED, _DIFFERENT_INTERLEAVED = 4, 2
+#: Functions of which four vectors of doubles at a time need no more than 16 registers, or
+#: wait for a root; of all functions that is so in float32.
+_LEAN = frozenset({"acosh", "asinh", "exp", "exp2", "hypot", "sigmoid", "silu"})
 #: Functions that are computed among the arithmetic.
 _SHORT = frozenset({"rsqrt", "atan_slope", "asinh_slope", "acosh_slope"})
 #: Operations that print as their operand.
@@ -512,8 +515,10 @@ class _Printer:
         if not functions:
             return
         different = min(len({n.op for n in functions}), len({n.operands for n in functions}))
-        count = _FUNCTIONS_INTERLEAVED if different == 1 else _DIFFERENT_INTERLEAVED
-        self._line(f"{self._primitive('interleaved')}({count})")
+        lean = self.dtype == "float32" or all(node.op in _LEAN for node in functions)
+        many = _FUNCTIONS_INTERLEAVED if different == 1 else _DIFFERENT_INTERLEAVED
+        few = many if lean else _DIFFERENT_INTERLEAVED
+        self._line(f"{self._primitive('interleaved')}({many}, {few})")
 
     def _nearly(
         self, strip: Strip, loop: Callable[[], None], parts: Mapping[Node, str]

@@ -172,8 +172,8 @@ class Module(Protocol):
         """Declare a function of LLVM."""
         ...
 
-    def interleaved(self, count: int) -> str:
-        """Return the name of a wish for a loop: so many vectors at a time."""
+    def interleaved(self, many: int, few: int) -> str:
+        """Return the name of a wish for a loop: so many vectors at a time, or so few."""
         ...
 
     def table(self, values: Sequence[Value]) -> str:
@@ -287,8 +287,10 @@ class Body:
                 self.no_overlap = True
             case "wide_vectors", []:
                 self.wide_vectors = True
-            case "interleaved", [ast.Constant(int(count))] if self.jump >= 0:
-                self.lines[self.jump] += f", !llvm.loop {self.module.interleaved(count)}"
+            case "interleaved", [ast.Constant(int(many)), ast.Constant(int(few))] if (
+                self.jump >= 0
+            ):
+                self.lines[self.jump] += f", !llvm.loop {self.module.interleaved(many, few)}"
             case _:
                 raise LeftToNumbaError
 

@@ -183,7 +183,7 @@ def no_overlap() -> None:
     """Do nothing: the promise is for compilers."""
 
 
-def interleaved(count: int) -> None:
+def interleaved(many: int, few: int) -> None:
     """Ask that so many vectors be taken at a time in the loop before; not here."""
 
 

@@ -5,7 +5,7 @@ to and from a 64-bit integer. With them elementary functions can be written with
 so that LLVM vectorises the loops that call them. Chains of `plus`, `times`, `larger`, `smaller`
 of two numbers may be taken in any order, and of `plus_product`, which adds a product;
 `no_overlap()` is a promise about the arrays of a kernel, `wide_vectors()` a wish for its loops,
-`interleaved(count)` one for the loop before it.
+`interleaved(many, few)` one for the loop before it.
 `exponent`, `significand`, `scaled`, `log_edges` and `root_edges` are single instructions where
 `has_avx512()`, and may be called there alone. Plain Python runs the namesakes in
 `symgrad.vmath.ieee`.
@@ -130,11 +130,12 @@ def wide_vectors(context):
 
 _INTERLEAVED = '''\
 @numba.extending.intrinsic(prefer_literal=True)
-def interleaved(context, count):
+def interleaved(context, many, few):
     """Ask that so many vectors be taken at a time in the loop that has ended last.
 
     A processor looks only some hundred operations ahead. Where these are one chain, each of
-    them waits for the one before; the chains of several vectors run side by side.
+    them waits for the one before; the chains of several vectors run side by side. They need
+    registers, of which x86 has 32 with AVX-512, as others do, and 16 without: few is for those.
     """
 
     def jumps_back(blocks):
@@ -161,6 +162,8 @@ def interleaved(context, count):
     def generate(target, builder, signature, arguments):
         from llvmlite import ir
 
+        features = target.codegen().magic_tuple()[2].split(",")
+        count = few if "+avx2" in features and "+avx512vl" not in features else many
         # Numba makes the blocks in which loops start in the order of the text.
         _, jump = max(jumps_back(builder.function.blocks), key=lambda found: found[0])
         module, number = builder.module, ir.IntType(32)(count.literal_value)
@@ -170,7 +173,7 @@ def interleaved(context, count):
         jump.set_metadata("llvm.loop", loop)
         return target.get_dummy_value()
 
-    return numba.void(count), generate
+    return numba.void(many, few), generate
 '''
 
 _HAS_AVX512 = '''\

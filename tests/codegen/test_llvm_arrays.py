@@ -158,7 +158,7 @@ def test_a_wish_belongs_to_the_loop_before_it():
     )
     names = dict(re.findall(r"^!(\d+) = distinct !\{!\d+, !(\d+)\}", text, re.M))
     jumps = re.findall(r"br label %(\w+), !llvm.loop !(\d+)", loops)
-    assert len(jumps) == len(re.findall(r"    interleaved\(\d\)", source)) == 2
+    assert len(jumps) == len(re.findall(r"    interleaved\(\d, \d\)", source)) == 2
     for head, loop in jumps:
         # The body of the loop calls what it is interleaved for, and has no loop inside.
         body = loops[loops.index(f"\n{head}:") : loops.index(f"!llvm.loop !{loop}")]
@@ -166,6 +166,25 @@ def test_a_wish_belongs_to_the_loop_before_it():
         # Different functions fill the registers with fewer vectors.
         kinds = set(re.findall(r"@(exp|log)\.", body))
         assert wishes[names[loop]] == ("4" if len(kinds) == 1 else "2")
+
+
+@pytest.mark.parametrize(
+    ("features", "formula", "dtype", "count"),
+    [
+        ("", "sin(x)", "float64", 4),
+        ("+neon", "sin(x)", "float64", 4),
+        ("+avx2", "sin(x)", "float64", 2),
+        ("+avx2", "sin(x)", "float32", 4),
+        ("+avx2", "exp(x)", "float64", 4),
+        ("+avx2", "exp(x)*sin(y)", "float64", 2),
+        ("+avx2,+avx512f,+avx512vl", "sin(x)", "float64", 4),
+    ],
+)
+def test_few_registers_take_fewer_vectors(features, formula, dtype, count):
+    inputs = len(sg.compile(formula).program.inputs)
+    source, kernel = printed(formula, (1,) * inputs, dtype, ())
+    text = print_llvm(source, kernel.name, features)
+    assert set(re.findall(r'interleave.count", i32 (\d)', text)) == {str(count)}
 
 
 def test_arrays_overlap_where_nothing_was_promised():

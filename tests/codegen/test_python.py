@@ -66,7 +66,7 @@ def kernel(n, y, x, z_out, y_bar_out, x_bar_out):
         z_out[i] = z
         y_bar_out[i] = y_bar
         x_bar_out[i] = x_bar
-    interleaved(2)
+    interleaved(2, 2)
 """,
     ),
     "steps": (
