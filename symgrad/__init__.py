@@ -56,14 +56,14 @@ _HOMES = {
     "tensor.functions": tuple(
         str.split(
             "abs acos acosh acosh_slope amax amin arccos arccosh arcsin arcsinh arctan "
-            "arctan2 arctanh asin asinh asinh_slope atan atan2 atan_slope atanh besselj0 "
-            "besselj1 cbrt ceil clamp clip cos cosh cot csc digamma dot erf erf_slope erfc "
-            "exp exp2 expit expm1 expm1_slope fabs floor gamma gammaln gelu heaviside hypot "
-            "hypot_slope j0 j1 lgamma ln log log10 log1p log2 logaddexp loggamma logsumexp "
-            "max maximum mean min minimum mod ndtr ndtr_slope norm polygamma pow power prod "
-            "psi relu rint round rsqrt sec sech2 sgn sigmoid sign silu sin sinc "
-            "sinc_derivative sinh softplus sqrt std sum swish tan tanh trunc var where xlogy "
-            "e inf nan pi"
+            "arctan2 arctanh asin asinh asinh_slope atan atan2 atan2_slope atan_slope atanh "
+            "besselj0 besselj1 cbrt ceil clamp clip cos cosh cot csc digamma dot erf "
+            "erf_slope erfc exp exp2 expit expm1 expm1_slope fabs floor gamma gammaln gelu "
+            "heaviside hypot hypot_slope j0 j1 lgamma ln log log10 log1p log2 logaddexp "
+            "loggamma logsumexp max maximum mean min minimum mod ndtr ndtr_slope norm "
+            "polygamma pow power prod psi relu rint round rsqrt sec sech2 sgn sigmoid sign "
+            "silu sin sinc sinc_derivative sinh softplus sqrt std sum swish tan tanh trunc "
+            "var where xlogy e inf nan pi"
         )
     ),
 }

@@ -50,7 +50,7 @@ BINARY = ["{a} + {b}", "{a} - {b}", "{a}*{b}", "{a}/{b}", "({a} + {b})*({a} - {b
 BINARY += [
     f"{name}({{a}}, {{b}})"
     for name, row in FUNCTIONS.items()
-    if row.callable and row.arity[0] == 2 and name not in (*RARE, "pow")
+    if row.callable and row.arity[0] == 2 and not row.reduction and name not in (*RARE, "pow")
 ]
 POWERS = [f"{{a}}**{n}" for n in ("2", "3", "4", "-1", "-2", "7", "(1/2)")]
 POWERS += ["abs({a})**1.5", "(1 + {a}**2)**{b}", "sqrt(1 + {a}**2)", "exp(-{a}**2)"]

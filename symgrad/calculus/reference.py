@@ -349,6 +349,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "asinh_slope": lambda x: 1 / mpmath.sqrt(1 + x**2),
     "acosh_slope": lambda x: 1 / mpmath.sqrt(x**2 - 1) if x >= 1 else mpmath.nan,
     "expm1_slope": mpmath.exp,
+    "atan2_slope": lambda x, y: y / (x**2 + y**2),
     "hypot_slope": lambda x, y: x / mpmath.hypot(x, y) if x or y else x,
     "rsqrt": lambda x: 1 / mpmath.sqrt(x),
     "abs": abs,

@@ -275,9 +275,21 @@ _ROWS: tuple[Function, ...] = (
         kernel="atan2",
         sympy="atan2",
         aliases=("arctan2",),
-        partials=("hypot_slope(y, x)/hypot(x, y)", "-hypot_slope(x, y)/hypot(x, y)"),
+        partials=("atan2_slope(x, y)", "-atan2_slope(y, x)"),
         why="x**2 + y**2 overflows and underflows",
         textbook=("y/(x**2 + y**2)", "-x/(x**2 + y**2)"),
+        kink="NaN at the origin",
+    ),
+    _defined(
+        "atan2_slope",
+        lambda sp, x, y: y / (x**2 + y**2),
+        arity=2,
+        partials=(
+            "-2*atan2_slope(x, y)*atan2_slope(y, x)",
+            "(atan2_slope(y, x) - atan2_slope(x, y))*(atan2_slope(y, x) + atan2_slope(x, y))",
+        ),
+        why="no overflow in the squares",
+        textbook=("-2*x*y/(x**2 + y**2)**2", "(x**2 - y**2)/(x**2 + y**2)**2"),
         kink="NaN at the origin",
     ),
     # Hyperbolic functions.

@@ -245,6 +245,11 @@ ACCURACY: dict[str, Accuracy] = {
     ),
     "heaviside": Accuracy(0, lambda x: mpf(x > 0), one(WIDE)),
     "hypot": Accuracy(0.65, exact_hypot, (*PAIRS[:1], (logarithmic(-1000, 1000),) * 2)),
+    "atan2_slope": Accuracy(
+        2.5,
+        lambda x, y: y / (x * x + y * y),
+        (*PAIRS[:1], (logarithmic(-400, 400),) * 2),
+    ),
     "hypot_slope": Accuracy(
         1.6,
         lambda x, y: x / exact_hypot(x, y),
@@ -519,6 +524,10 @@ VALUES: list[tuple[str, tuple[float, ...], float]] = [
     ("hypot", (0.0, -0.0), 0.0),
     ("hypot", (-1e-200, 1e200), 1e200),
     ("hypot_slope", (0.0, 0.0), 0.0),
+    ("atan2_slope", (0.0, 0.0), nan),
+    ("atan2_slope", (0.0, -4e-320), -inf),
+    ("atan2_slope", (2.0**1000, -(2.0**1000)), -(2.0**-1001)),
+    ("atan2_slope", (inf, 2.0), 0.0),
     ("hypot_slope", (-3.0, 4.0), -0.6),
     ("hypot_slope", (3e-320, 4e-320), 0.6),
     ("hypot_slope", (-1e308, 0.0), -1.0),
