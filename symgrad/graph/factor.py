@@ -281,8 +281,8 @@ def divide_by_roots(graph: Graph) -> Graph:
 def merge_roots(graph: Graph) -> Graph:
     """Return a Graph in which derivatives divide by x where they multiplied by rsqrt(x) twice.
 
-    That is so for an x that is a sum of squares, and that something else is divided by: the
-    reciprocal is there for both, and the inverse root is not needed.
+    That is so for an x that is a sum of squares, and that something else is divided by before:
+    the reciprocal is there for both, and the inverse root is not needed.
 
     >>> from symgrad.calculus.transform import Gradient
     >>> from symgrad.compiler import Variant, build_graph
@@ -295,15 +295,15 @@ def merge_roots(graph: Graph) -> Graph:
     if not {"div", "rsqrt"} <= graph.census().keys():
         return graph
     order = graph.nodes()
+    # From which node on: what comes later, a second derivative, changes nothing before it.
     divided = {
-        node.operands[1]
-        for node in order
+        node.operands[1]: node.index
+        for node in reversed(order)
         if node.op == "div" and (node.index >= graph.primal or exact(node.operands[0]) == 1)
         if _is_sum_of_squares(node.operands[1])
     }
     if not divided:
         return graph
-    chained = _chained(graph)
     b = graph.builder
     origin = b.origin
     new: dict[Node, Node] = {}
@@ -319,10 +319,11 @@ def merge_roots(graph: Graph) -> Graph:
         elif node.op in ("mul", "neg"):
             roots = [rooted[o][0] for o in node.operands if o in rooted]
             rests = (rooted[o][1] if o in rooted else new.get(o, o) for o in node.operands)
-            if len(roots) == 2 and roots[0] is roots[1]:
+            met = len(roots) == 2 and roots[0] is roots[1]
+            if met and divided[roots[0]] < node.index:
                 below = new.get(roots[0], roots[0])
                 made = b.apply("div", b.apply(node.op, *rests), below)
-            elif len(roots) == 1 and chained[node]:
+            elif len(roots) == 1:
                 rooted[node] = roots[0], b.apply(node.op, *rests)
         if made is not node:
             new[node] = made
@@ -331,7 +332,7 @@ def merge_roots(graph: Graph) -> Graph:
 
 
 def _is_sum_of_squares(node: Node) -> bool:
-    """Tell whether a node is a sum of even powers and positive literals."""
+    """Tell whether a node is a sum of powers with even exponents and positive literals."""
     if node.op == "step":
         return _is_sum_of_squares(node.operands[0])
     if node.op == "add":

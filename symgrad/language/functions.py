@@ -419,7 +419,10 @@ _ROWS: tuple[Function, ...] = (
         "hypot",
         lambda sp, x, y: sp.sqrt(x**2 + y**2),
         arity=2,
-        partials=("hypot_slope(x, y)", "hypot_slope(y, x)"),
+        partials=(
+            "where(hypot(x, y) == 0, 0, hypot_slope(x, y))",
+            "where(hypot(x, y) == 0, 0, hypot_slope(y, x))",
+        ),
         why="no overflow in the squares, and 0 (the least subgradient) at the origin",
         textbook=("x/sqrt(x**2 + y**2)", "y/sqrt(x**2 + y**2)"),
         kink="0 at the origin",

@@ -111,6 +111,13 @@ def test_two_inverse_roots_are_a_reciprocal_that_is_there(text, same, divisions,
     assert found == pytest.approx([float(each) for each in expected], rel=4e-15)
 
 
+def test_a_second_derivative_changes_no_bits_of_the_first() -> None:
+    f = sg.compile("1/(x**2 + y**2 + 1) + x/sqrt(x**2 + y**2 + 1)")
+    first = sg.grad(f, wrt="x")
+    x, y = np.random.default_rng(4).uniform(-3, 3, (2, 500))
+    assert (first(x, y) == sg.value_and_grad(first)(x, y)[0]).all()
+
+
 def test_the_logarithm_of_a_quotient_is_divided_by_the_numerator() -> None:
     graph = graph_of("log(x/y)", Gradient(value=True))
     assert [node.op for node in graph.nodes()].count("div") == 2
