@@ -148,7 +148,12 @@ def cancel_twos(graph: Graph) -> Graph:
     order = graph.nodes()
     if not any(map(power_of_two, order)):
         return graph
-    chained = _chained(graph)
+    chained: dict[Node, bool] = {}
+    for node in order:
+        for operand in node.operands:
+            chained[operand] = operand not in chained and node.op in _CHAIN
+    for output in graph.outputs:
+        chained[output.node] = False
     b = graph.builder
     origin = b.origin
     new: dict[Node, Node] = {}
@@ -170,17 +175,6 @@ def cancel_twos(graph: Graph) -> Graph:
             new[node] = made
     b.origin = origin
     return graph.rewritten(new)
-
-
-def _chained(graph: Graph) -> dict[Node, bool]:
-    """Return for each operand whether a product or a quotient alone needs it."""
-    chained: dict[Node, bool] = {}
-    for node in graph.nodes():
-        for operand in node.operands:
-            chained[operand] = operand not in chained and node.op in _CHAIN
-    for output in graph.outputs:
-        chained[output.node] = False
-    return chained
 
 
 def _factor(new: Mapping[Node, Node], node: Node) -> _Scaled:
@@ -296,6 +290,7 @@ def merge_roots(graph: Graph) -> Graph:
         return graph
     order = graph.nodes()
     # From which node on: what comes later, a second derivative, changes nothing before it.
+    # Of the Program only reciprocals count, since derivatives cannot use its other quotients.
     divided = {
         node.operands[1]: node.index
         for node in reversed(order)
@@ -343,6 +338,8 @@ def _is_sum_of_squares(node: Node) -> bool:
 
 def share_reciprocals(graph: Graph) -> Graph:
     """Return a Graph in which derivatives divide by each denominator once.
+
+    They multiply by its reciprocal if they or the Program divide by it more than once.
 
     >>> from symgrad.calculus.transform import Gradient
     >>> from symgrad.compiler import Variant, build_graph

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from symgrad.vmath import ieee as math
 from symgrad.vmath import ieee as np
-from symgrad.vmath.ieee import as_float, as_floatf, as_int, as_intf, fma, fmaf
+from symgrad.vmath.ieee import as_float, as_int, fma
 
 
 def sign(x: float) -> float:
@@ -33,7 +33,7 @@ def relu(x: float) -> float:
 
 
 def _legs(x: float, y: float) -> tuple[float, float, float, float]:
-    """Return p >= q, |x| and |y| times a power of 2, that power, and its inverse.
+    """Return p >= q, the sorted |x| and |y| times a power of 2, and it with its inverse.
 
     p is below 2**63, and from 1/2 on unless |x| and |y| are subnormal, so that p*p is in range.
     """
@@ -89,43 +89,18 @@ def atan2_slope(x: float, y: float) -> float:
     return (y * down) * (1.0 / fma(p, p, q * q) * first) * second
 
 
-def _legsf(x: float, y: float) -> tuple[float, float, float, float]:
-    """Return `_legs` of float32 numbers; p is below 2**31."""
-    m, n = as_intf(x) & 0x7FFFFFFF, as_intf(y) & 0x7FFFFFFF
-    m, n = m if m > n else n, m if m < n else n
-    e = m & 0x70000000
-    down, up = as_floatf(0x7E800000 - e), as_floatf(e + 0x00800000)
-    return np.float32(as_floatf(m) * down), np.float32(as_floatf(n) * down), down, up
-
-
-def _lengthf(p: float, q: float) -> float:
-    """Return `_length` of float32 numbers."""
-    p_square, q_square = np.float32(p * p), np.float32(q * q)
-    square = np.float32(p_square + q_square)
-    low = np.float32(np.float32(p_square - square) + q_square)
-    low = np.float32(low + np.float32(fmaf(p, p, -p_square) + fmaf(q, q, -q_square)))
-    h = np.float32(math.sqrt(square))
-    rest = np.float32(fmaf(-h, h, square) + low)
-    return fmaf(rest, as_floatf(0x7E733333 - as_intf(h)), h)
-
-
 def hypotf(x: float, y: float) -> float:
-    """Return `hypot` of float32 numbers; below 0.6 ULP, 0.8 where it is subnormal."""
-    p, q, _, up = _legsf(x, y)
-    infinite = p == np.float32(math.inf) or q == np.float32(math.inf)
-    return np.float32(math.inf) if infinite else np.float32(_lengthf(p, q) * up)
+    """Return sqrt(x*x + y*y) of float32 numbers, from doubles; below 0.6 ULP."""
+    a, b = 1.0 * x, 1.0 * y
+    infinite = math.fabs(a) == math.inf or math.fabs(b) == math.inf
+    return np.float32(math.inf if infinite else math.sqrt(a * a + b * b))
 
 
 def hypot_slopef(x: float, y: float) -> float:
-    """Return `hypot_slope` of float32 numbers; below 1.6 ULP."""
-    p, q, down, _ = _legsf(x, y)
-    h = _lengthf(p, q)
-    zero = np.float32(0.0)
-    flat = p == zero or p == np.float32(math.inf) or q == np.float32(math.inf)
-    h, inverse = zero if flat else h, zero if flat else np.float32(np.float32(1.0) / h)
-    a = np.float32(x * down)
-    slope = np.float32(a * inverse)
-    return fmaf(fmaf(-slope, h, a), inverse, slope)
+    """Return x/hypot(x, y) of float32 numbers, 0 at the origin, from doubles; below 0.6 ULP."""
+    a, b = 1.0 * x, 1.0 * y
+    h = math.sqrt(a * a + b * b)
+    return np.float32(a * (1.0 / h if h != 0.0 else 0.0))
 
 
 def atan2_slopef(x: float, y: float) -> float:
