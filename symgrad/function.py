@@ -53,7 +53,7 @@ __all__ = [
 Value = Any  # a number or an array
 
 #: The types of arguments for which there are shortcuts, and how many shortcuts are kept.
-_SIMPLE = frozenset({float, int, np.float64, np.ndarray})
+_SIMPLE = frozenset({float, int, np.float32, np.float64, np.int64, np.ndarray})
 _REMEMBERED = 256
 
 
@@ -187,7 +187,11 @@ class Function:
             result = self._latest(args, out)
             if result is not NotImplemented:
                 return result
-        args, out = self._arguments(args, out, kwargs)
+        return self._call(*self._arguments(args, out, kwargs))
+
+    def _call(self, args: tuple[Value, ...], out: Any) -> Any:
+        """Return the value for all arguments in order, by the shortest way that there is."""
+        args = tuple(map(_as_scalar, args))
         for short in self._shortcuts.get(tuple(map(type, args)), {}).values():
             result = short(args, out)
             if result is not NotImplemented:
@@ -242,7 +246,7 @@ class Function:
         if launch is None:
             arrays_of = [o if isinstance(o, np.ndarray) else None for o in outputs]
             again = pack(packing, arrays_of) if is_plain(packing) else None
-            return Bound(self, partial(self._call_arrays, given, again))
+            return Bound(self, partial(self._call, given, again))
         if not any(isinstance(o, np.ndarray) for o in outputs):
             return Bound(self, collector(launch, packing, len(outputs), kernel.dtype))
         in_place = is_plain(packing) and not kernel.returned
@@ -659,6 +663,11 @@ class Bound(partial[Any]):
 
     def __repr__(self) -> str:
         return f"<bound call of {self.function!r}>"
+
+
+def _as_scalar(value: Value) -> Value:
+    """Return the number in an array without dimensions, and anything else as it is."""
+    return value[()] if type(value) is np.ndarray and not value.ndim else value
 
 
 def _into(

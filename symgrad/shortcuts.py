@@ -79,7 +79,7 @@ def shortcut(kernel: Kernel, packing: Packing, kinds: Sequence[type]) -> Shortcu
         "pack": pack,
         "owned": _OWNED,
         "packing": packing,
-        "pooled": buffers.empty,
+        "pooled": buffers.results,
         "readable": _READABLE,
         "separate": _separate,
         "small": buffers.LEAST // kernel_type.itemsize,
@@ -152,7 +152,11 @@ def printed(is_array: tuple[bool, ...], is_written: tuple[bool, ...], packing: P
             "        return NotImplemented",
             f"    {_tuple(inputs)} = args",
             *_checks(inputs, arrays),
-            *(_destinations(arrays, written, packing, outputs) if takes_out else _new(written)),
+            *(
+                _destinations(arrays, written, packing, outputs)
+                if takes_out
+                else _new(arrays, written)
+            ),
             "    try:",
             *_launch(inputs, arrays, written, ["returned"] if collected else returned),
             "    except (OverflowError, TypeError):",
@@ -184,12 +188,16 @@ def _checks(inputs: list[str], arrays: list[str]) -> list[str]:
     return lines
 
 
-def _new(written: list[str]) -> list[str]:
+def _new(arrays: list[str], written: list[str]) -> list[str]:
     """Return the statements that make arrays for the results."""
     if not written:
         return []
-    lines = ["    new = empty if size < small else pooled"]
-    return [*lines, *(f"    {name} = new(shape, dtype)" for name in written)]
+    return [
+        "    if size < small:",
+        *(f"        {name} = empty(shape, dtype)" for name in written),
+        "    else:",
+        f"        {_tuple(written)} = pooled([shape]*{len(written)}, dtype, {_tuple(arrays)})",
+    ]
 
 
 def _destinations(
@@ -207,7 +215,7 @@ def _destinations(
     ]
     return [
         "    if out is None:",
-        *("    " + line for line in _new(written)),
+        *("    " + line for line in _new(arrays, written)),
         "    else:",
         "        match out:",
         f"            case {_text(packing, outputs)} if {' and '.join(conditions)}:",

@@ -113,6 +113,35 @@ def test_arrays_broadcast():
     check(both, both.bind(x, y), x, y)
 
 
+def test_numbers_in_arrays_are_read_afresh_and_looked_at_once(monkeypatch):
+    f = sg.compile(FORMULA)
+    both = sg.value_and_grad(f)
+    x, y = arrays(50)
+    number, copied = np.array(2.0), np.array(2, np.int64)
+    bound = [f.bind(x, number), both.bind(x, number), both.bind(number, y), f.bind(x, copied)]
+    loss = sg.compile("l(a, x) = sum(a*x**2)").bind(number, x)
+    for value in (2.0, -3.5):
+        number[...] = copied[...] = value
+        for call, want in zip(
+            bound, (f(x, value), both(x, value), both(value, y), f(x, int(value))), strict=True
+        ):
+            for got, wanted in zip(flat(call()), flat(want), strict=True):
+                np.testing.assert_array_equal(got, wanted)
+        assert loss() == sg.compile("l(a, x) = sum(a*x**2)")(value, x)
+    for name in ("_call", "_call_arrays", "_validated", "_arguments", "compiled", "__call__"):
+        monkeypatch.setattr(sg.Function, name, None)
+    for call in (*bound[:3], loss):
+        call()
+
+
+def test_a_number_in_the_array_that_is_written():
+    f = sg.compile("x*a")
+    x = np.array([1.0, 2.0, 3.0])
+    call = f.bind(x.copy(), x[1:2].reshape(()), out=x)
+    assert x.tolist() == [2.0, 4.0, 6.0]
+    assert call().tolist() == [4.0, 8.0, 12.0]
+
+
 def test_lists_and_numbers_beside_arrays():
     f = sg.compile(FORMULA)
     y = np.linspace(1.0, 3.0, 3)

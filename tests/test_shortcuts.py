@@ -105,7 +105,6 @@ def unaligned(array):
         (lambda a: a[:1], 1),
         (lambda a: a[:0], 1),
         (lambda a: a.reshape(4, 6)[:0], 1),
-        (lambda a: np.array(a[3]), 1),
         (lambda a: a[:1].reshape(1, 1), 1),
         (lambda a: a.astype(">f8"), 1),
         (lambda a: a.astype(int), 1),
@@ -140,7 +139,7 @@ def test_shapes_that_differ_broadcast_or_are_refused(function):
 
 
 def test_numbers_beside_arrays(function):
-    for y in (2.0, 2, np.float64(2.0)):
+    for y in (2.0, 2, np.float64(2.0), np.int64(2)):
         check(function, X, y, 1)
         check(function, X, y, 0)
         check(function, X + 1, y, 0)
@@ -156,6 +155,30 @@ def test_a_single_number_of_numpy_makes_single_precision_double(function):
     assert flat(function(x, 2.0))[0].dtype == np.float32
     assert flat(function(x, np.float64(2.0)))[0].dtype == np.float64
     assert flat(function(x, np.float64(2.0)))[0].dtype == np.float64
+
+
+def test_numbers_in_arrays_are_numbers(function):
+    for kind, general in ((float, 1), (np.float32, 1), (int, 1), (">f8", 0), (bool, 1)):
+        y = np.array(1, kind)
+        check(function, X, y, general)
+        check(function, X, y, general if kind is bool else 0)
+    x, y = np.array(X[3]), np.array(Y[3])
+    for got, want in zip(flat(function(x, y)), expected(x, y, 3), strict=False):
+        np.testing.assert_allclose(got, want, rtol=1e-14)
+        assert type(got) is np.float64
+    with pytest.raises(DTypeError, match="'y' has dtype complex128"):
+        function(X, np.array(2j))
+    with pytest.raises(DTypeError, match="'y' is None"):
+        function(X, np.array(None))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numbers_of_either_precision(function, dtype):
+    x, y = X.astype(dtype), np.float32(1.25)
+    check(function, x, y, 1, rtol=1e-6)
+    check(function, x, y, 0, rtol=1e-6)
+    check(function, X.astype(np.float32), np.int64(2), 1, rtol=1e-6)
+    check(function, X.astype(np.float32), np.int64(2), 1, rtol=1e-6)
 
 
 def test_subclasses_keep_their_treatment(function):

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from .arrays import Layout, flat, share
-from .buffers import empty, until_aligned
+from .buffers import results, until_aligned
 from .threads import CHUNK, SHARED, run_chunks
 
 __all__ = ["Kernel", "Slot"]
@@ -116,16 +116,23 @@ class Kernel:
             layout: how the inputs broadcast.
             into: arrays for the outputs, of the right shape and type; None allocates.
         """
-        written: list[np.ndarray] = []
-        for number, result in enumerate(self._results):
-            if result.axes:
-                given = None if into is None else into[number]
-                if given is not None and _is_plain(given):
-                    array = _elements(given)
-                else:
-                    array = empty(_size(result.axes, layout), self.dtype)
-                written.append(array)
-        returned = self.launch(layout.extents, self._arguments(values), written)
+        arguments = self._arguments(values)
+        given = [None] * self.outputs if into is None else into
+        # For each output that varies its size, and the array that it can be written into.
+        targets = [
+            (_size(slot.axes, layout), None if g is None or not _is_plain(g) else _elements(g))
+            for slot, g in zip(self._results, given, strict=True)
+            if slot.axes
+        ]
+        new = iter(
+            results(
+                [(size,) for size, target in targets if target is None],
+                self.dtype,
+                [a for a in arguments if isinstance(a, np.ndarray)],
+            )
+        )
+        written = [next(new) if target is None else target for _, target in targets]
+        returned = self.launch(layout.extents, arguments, written)
         return self._collect(values, self.in_order(written, returned), into)
 
     def bound(
@@ -133,21 +140,27 @@ class Kernel:
     ) -> Callable[[], Any] | None:
         """Return a call of the compiled function on these very inputs and outputs.
 
-        None where an array would have to be copied, or could be written while it is read.
+        A number in an array is read at each call. None where an array would have to be
+        copied, or could be written while it is read.
         """
         arguments = self._arguments(values)
         written = [o for o, array in zip(outputs, self.is_written, strict=True) if array]
         if not all(map(_is_plain, written)):
             return None
+        changing = False
         for value, argument in zip(values, arguments, strict=True):
-            if isinstance(value, np.ndarray) and (
-                not isinstance(argument, np.ndarray)
-                or not np.may_share_memory(value, argument)
-                or any(share(value, target) for target in written)
-            ):
+            if not isinstance(value, np.ndarray):
+                continue
+            if any(share(value, target) for target in written):
+                return None
+            if not isinstance(argument, np.ndarray):
+                changing = True
+            elif not np.may_share_memory(value, argument):
                 return None
         # Views, so that a new shape of the caller's arrays changes nothing.
         targets = [_elements(target) for target in written]
+        if changing:
+            return lambda: self.launch(layout.extents, self._arguments(values), targets)
         if self._is_long(layout.extents):
             return partial(self.launch, layout.extents, arguments, targets)
         return partial(self.entry, *layout.extents, *arguments, *targets)

@@ -64,6 +64,45 @@ def test_pooled_memory_begins_where_vectors_should():
     assert {array.ctypes.data % 64 for array in kept} == {0}
 
 
+def test_results_begin_far_from_inputs_and_a_line_apart():
+    page = np.empty(SIZE * 8 + 8192, np.uint8)
+    start = -address(page) % 4096
+    for places in ([16], [16, 16, 16], [3136, 1648], [0, 1024, 2048], [4088], [8, 4088]):
+        inputs = [page[start + place :] for place in places]
+        first, *others = buffers.results([(SIZE,)] * 7, DOUBLE, inputs)
+        starts = [(address(first) + 64 * k) % 4096 for k in range(7)]
+        assert [address(other) % 4096 for other in others] == starts[1:]
+        # Half of the largest gap between inputs, less what a line takes.
+        around = sorted(set(places))
+        gaps = np.diff([*around, around[0] + 4096])
+        distances = [(starts[0] - place) % 4096 for place in places]
+        assert min(min(distances), 4096 - max(distances)) > max(gaps) / 2 - 64
+
+
+def test_calls_place_their_results_so():
+    f = sg.compile("x*y + a")
+    x, y = np.zeros((2, SIZE))
+    kept = [f(x, y, 1.0), f(x, y, 2), sg.grad(f)(x, y, 3.0)[0]]
+    for result in kept:
+        assert 64 <= (address(result) - address(x)) % 4096 <= 4096 - 64
+        assert 64 <= (address(result) - address(y)) % 4096 <= 4096 - 64
+        assert address(result) % 64 == 0
+
+
+def test_a_block_begins_anew_for_each_result(own_pool):
+    for place in (0, 64, 2048, 4032):
+        array = buffers.empty(SIZE, DOUBLE, place)
+        assert address(array) % 4096 == place
+        array[:] = place
+        (end,) = array[-1:]
+        assert end == place
+        memory = array.base.block.memory
+        assert address(memory) <= address(array)
+        assert address(array) + array.nbytes <= address(memory) + memory.nbytes
+        del array
+        assert [len(blocks) for blocks in own_pool.free.values()] == [1]
+
+
 def test_arrays_are_ordinary():
     array = buffers.empty(SIZE, DOUBLE)
     assert type(array) is np.ndarray
