@@ -8,14 +8,15 @@ There are two machines. One holds a number in each register and runs a tape once
 holds a block of points in each register and runs the tape once for every block, so that an
 instruction is a vectorised loop and the price of reading it is shared by many points.
 
-Both come with three sets of instructions. LLVM builds all but the complete one, in a second or
-so; that one has functions of the C library, for which Numba takes half a minute.
+Both come with sets of instructions that many Graphs share, which LLVM builds in a second or
+so. A Graph with functions of the C library, for which Numba takes a second each, gets a machine
+that has what this Graph needs and nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 from .. import vmath
@@ -48,15 +49,11 @@ _BASIC = (
     "sin", "cos", "tan", "tanh", "sech2", "exp", "log", "sqrt", "abs", "max", "min",
 )  # fmt: skip
 #: What calls the C library, and so needs Numba.
-_LIBRARY = (
-    "gamma", "lgamma", "digamma", "polygamma", "besselj0", "besselj1", "sinc_derivative",
-)  # fmt: skip
-#: The sets of instructions that a machine may have, smaller ones first.
-_SETS: Mapping[str, Sequence[str]] = {
-    "basic": _BASIC,
-    "elementary": [name for name in _OPERATIONS if name not in _LIBRARY],
-    "complete": [*_OPERATIONS],
-}
+_LIBRARY = frozenset(
+    ("gamma", "lgamma", "digamma", "polygamma", "besselj0", "besselj1", "sinc_derivative")
+)
+#: The sets of instructions that machines share, smaller ones first.
+_SHARED = (_BASIC, tuple(name for name in _OPERATIONS if name not in _LIBRARY))
 
 #: How a lane takes in a point, and how two lanes become one.
 _COLLECT = {
@@ -203,9 +200,11 @@ def integer_power_block(n, x, exponent, value_out):
 )
 
 
-@cache
+@lru_cache(maxsize=32)
 def print_machine(
-    points: Literal["point", "blocks"], dtype: str = "float64", instructions: str = "complete"
+    points: Literal["point", "blocks"],
+    dtype: str = "float64",
+    instructions: tuple[str, ...] = (*_OPERATIONS,),
 ) -> str:
     """Return the text of the module of a machine; its function is called ``run``.
 
@@ -220,10 +219,10 @@ def print_machine(
             points are among all. `registers` is memory for rows of `block` points. Blocks with
             reductions have 256 points or a part of that.
         dtype: the floating-point type of the arithmetic.
-        instructions: which it has, as `instruction_set` says.
+        instructions: the operations that it has, as `instruction_set` says.
     """
     blocks = points == "blocks"
-    printed = {name: _instruction(name, blocks, dtype) for name in _SETS[instructions]}
+    printed = {name: _instruction(name, blocks, dtype) for name in instructions}
     primitives = {"integer_power", *(p for f in printed.values() for p in f.primitives)}
     if blocks:
         primitives |= {"wide_vectors", "no_overlap", "larger", "smaller"}
@@ -273,13 +272,14 @@ def print_fold() -> str:
     return "\n".join(parts)
 
 
-def instruction_set(opcodes: Iterable[int]) -> str:
-    """Return the name of the smallest set that has all of these instructions.
+def instruction_set(opcodes: Iterable[int]) -> tuple[str, ...]:
+    """Return the operations of a machine that has all of these instructions.
 
-    "basic" is built soonest, "elementary" needs no Numba, "complete" has them all.
+    They are the smallest set that machines share, and where there is none what is needed.
     """
     wanted = {_NUMBERED[opcode] for opcode in opcodes} & _OPERATIONS
-    return next(name for name, has in _SETS.items() if wanted.issubset(has))
+    needed = tuple(name for name in _OPERATIONS if name in wanted)
+    return next((shared for shared in _SHARED if wanted.issubset(shared)), needed)
 
 
 def _instruction(op: str, blocks: bool, dtype: str) -> Function:

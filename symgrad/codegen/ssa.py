@@ -107,7 +107,7 @@ _VECTORS: Mapping[str, str] = {
 }
 #: Promises about the arrays of a function, and wishes for its loops.
 _WISHES = ("no_overlap", "wide_vectors", "interleaved")
-_CONSTANTS = {"math.inf": math.inf, "math.nan": math.nan, "math.pi": math.pi}
+_CONSTANTS = {f"math.{name}": getattr(math, name) for name in ("e", "inf", "nan", "pi")}
 
 
 class Value(NamedTuple):

@@ -250,6 +250,7 @@ def formulas() -> list[tuple[Formula, list[tuple[float, ...]]]]:
     return found
 
 
+@functools.cache
 def exact(formula: Formula, point: tuple[float, ...], order: int) -> np.ndarray:
     """Return all derivatives of an order by mpmath's differences."""
     result = np.empty((len(NAMES),) * order, dtype=object)

@@ -25,6 +25,7 @@ LARGE = "; ".join(["u0 = erf(x)*y", *(f"u{k + 1} = sin(u{k})*y" for k in range(2
     ("formula", "backend", "starts"),
     [
         ("x*y", "jit", "False"),
+        ("e*x + y*pi", "jit", "False"),
         ("gamma(x)*y", "jit", "True"),
         (LARGE, "auto", "False"),
         (f"{LARGE}; sum(u200)", "interpreter", "False"),
