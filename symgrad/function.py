@@ -317,7 +317,7 @@ class Function:
         names = self._inputs
         values = [arrays.operand(v, n) for v, n in zip(args, names, strict=True)]
         layout = arrays.layout(values[:own], names[:own])
-        dtype = str(arrays.result_dtype(args))
+        dtype = "float32" if arrays.result_dtype(args).char == "f" else "float64"
         if self._is_sparse:
             check_point(layout.shape)
         everywhere = (1 << len(layout.extents)) - 1

@@ -1,10 +1,11 @@
 """The short way from arguments to a kernel, for what most calls pass.
 
 A shortcut is a Python function, printed for one kernel and one type of each argument, that
-is sure at a glance that the kernel can run on the arguments as they are, runs it, and packs
-the results. Of all that is less simple it makes nothing: it returns NotImplemented, and the
-general path, which looks at everything, takes the call. For value and gradient of a function
-of two numbers it is, but for integers that are too large for a double::
+is sure at a glance that the kernel can run on the arguments as they are, or on copies of arrays
+whose elements are scattered, runs it, and packs the results. Of all that is less simple it
+makes nothing: it returns NotImplemented, and the general path, which looks at everything, takes
+the call. For value and gradient of a function of two numbers it is, but for integers that are
+too large for a double::
 
     def shortcut(args, out):
         if out is not None or len(args) != 2:
@@ -173,18 +174,26 @@ def printed(is_array: tuple[bool, ...], is_written: tuple[bool, ...], packing: P
 
 
 def _checks(inputs: list[str], arrays: list[str]) -> list[str]:
-    """Return the statements that send away what the kernel cannot read as it is."""
+    """Return the statements that send away what the kernel cannot read, but for its strides.
+
+    Elements that do not lie one after the other are copied.
+    """
     conditions = [f"type({name}) is kind{place}" for place, name in enumerate(inputs)]
     lines = [f"    if not ({' and '.join(conditions)}):"] if conditions else []
     lines += ["        return NotImplemented"] if conditions else []
     if arrays:
-        conditions = ["size > 1", *(_fits(name, "readable") for name in arrays)]
+        conditions = ["size > 1", *(f"{name}.dtype is dtype" for name in arrays)]
         conditions += [f"{name}.shape == shape" for name in arrays[1:]]
         lines += [
             f"    shape, size = {arrays[0]}.shape, {arrays[0]}.size",
             f"    if not ({' and '.join(conditions)}):",
             "        return NotImplemented",
         ]
+        for name in arrays:
+            lines += [
+                f"    if {name}.flags.num not in readable:",
+                f"        {name} = {name}.copy()",
+            ]
     return lines
 
 
@@ -256,10 +265,6 @@ def _launch(
         "        else:",
         f"            {_assigned(returned, chunks)}",
     ]
-
-
-def _fits(name: str, flags: str) -> str:
-    return f"{name}.dtype is dtype and {name}.flags.num in {flags}"
 
 
 def _assigned(names: Sequence[str], call: str) -> str:

@@ -104,7 +104,9 @@ def _as_float(array: np.ndarray, name: str) -> np.ndarray:
         return array
     if char == "e":
         return array.astype(_FLOAT32)
-    if array.dtype.kind in "biuf":
+    if array.dtype.kind in "biu":
+        return array.astype(_FLOAT64)
+    if array.dtype.kind == "f":
         with np.errstate(all="ignore"):
             return array.astype(_FLOAT64)
     raise _refusal(name, array.dtype)
@@ -303,9 +305,10 @@ def flat(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     >>> flat(np.array([[1, 2], [3, 4]], ">f8").T, np.dtype(float))
     array([1., 3., 2., 4.])
     """
-    flags = array.flags
-    if array.dtype == dtype and flags.c_contiguous and flags.aligned:
-        return array.reshape(-1)
+    if array.dtype == dtype:
+        flags = array.flags
+        plain = flags.c_contiguous and flags.aligned
+        return (array if plain else array.copy()).reshape(-1)
     # A signalling NaN or a number too large for `dtype` is not worth a warning.
     with np.errstate(all="ignore"):
         return array.astype(dtype, order="C").reshape(-1)

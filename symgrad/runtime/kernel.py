@@ -23,6 +23,9 @@ __all__ = ["Kernel", "Slot"]
 
 Value = Any  # a number or an array; NumPy's stubs have no name for both
 
+#: For how many shapes of its inputs a kernel keeps those of its outputs.
+_SHAPES = 64
+
 
 class Slot(NamedTuple):
     """How an input or an output of a kernel is passed and shaped.
@@ -84,17 +87,25 @@ class Kernel:
         self._order = [place[number] for number in range(len(results))]
         self._pointwise = pointwise
         self.outputs = len(self._results)
+        #: The shapes of the outputs by those of the inputs.
+        self._shapes: dict[tuple[tuple[int, ...], ...], list[tuple[int, ...]]] = {}
 
     def __repr__(self) -> str:
         return f"<kernel {self.name} of {len(self._inputs)} inputs, {self.dtype}>"
 
     def shapes(self, values: Sequence[Value]) -> list[tuple[int, ...]]:
         """Return the shapes of the outputs for validated inputs."""
-        return [_shape(slot, values) for slot in self._results]
+        given = tuple([v.shape if isinstance(v, np.ndarray) else () for v in values])
+        found = self._shapes.get(given)
+        if found is None:
+            if len(self._shapes) >= _SHAPES:
+                self._shapes.clear()
+            found = self._shapes[given] = [_shape(slot, given) for slot in self._results]
+        return found
 
     def fit(self, position: int, values: Sequence[Value], name: str) -> Value:
         """Return a cotangent or tangent in the shape that its primal dictates."""
-        shape = _shape(self._inputs[position], values)
+        shape = _shape(self._inputs[position], [np.shape(value) for value in values])
         try:
             value = np.broadcast_to(values[position], shape)
         except ValueError:
@@ -117,12 +128,13 @@ class Kernel:
             into: arrays for the outputs, of the right shape and type; None allocates.
         """
         arguments = self._arguments(values)
+        shapes = self.shapes(values)
         given = [None] * self.outputs if into is None else into
         # For each output that varies its size, and the array that it can be written into.
         targets = [
-            (_size(slot.axes, layout), None if g is None or not _is_plain(g) else _elements(g))
-            for slot, g in zip(self._results, given, strict=True)
-            if slot.axes
+            (math.prod(shape), None if g is None or not _is_plain(g) else _elements(g))
+            for array, shape, g in zip(self.is_written, shapes, given, strict=True)
+            if array
         ]
         new = iter(
             results(
@@ -133,7 +145,7 @@ class Kernel:
         )
         written = [next(new) if target is None else target for _, target in targets]
         returned = self.launch(layout.extents, arguments, written)
-        return self._collect(values, self.in_order(written, returned), into)
+        return self._collect(shapes, self.in_order(written, returned), given)
 
     def bound(
         self, values: Sequence[Value], layout: Layout, outputs: Sequence[Value]
@@ -233,20 +245,20 @@ class Kernel:
 
     def _collect(
         self,
-        values: Sequence[Value],
+        shapes: Sequence[tuple[int, ...]],
         outputs: Sequence[Value],
-        into: Sequence[np.ndarray | None] | None,
+        into: Sequence[np.ndarray | None],
     ) -> list[Value]:
         """Give every output its shape, and bring it to the array that was given for it."""
         collected: list[Value] = []
-        for number, (result, output) in enumerate(zip(self._results, outputs, strict=True)):
-            shape = _shape(result, values)
+        for array, shape, output, given in zip(
+            self.is_written, shapes, outputs, into, strict=True
+        ):
             value = output
-            if result.axes:
+            if array:
                 value = output.reshape(shape)
             elif shape:
                 value = np.full(shape, output)
-            given = None if into is None else into[number]
             if given is not None:
                 if not np.may_share_memory(given, value):
                     given[...] = value
@@ -275,11 +287,7 @@ def _elements(array: np.ndarray) -> np.ndarray:
     return np.asarray(array).reshape(-1)
 
 
-def _shape(slot: Slot, values: Sequence[Value]) -> tuple[int, ...]:
-    shapes = {np.shape(values[k]) for k in slot.like}
-    return shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
-
-
-def _size(axes: int, layout: Layout) -> int:
-    """Return how many elements a quantity has that varies over the axes of a mask."""
-    return math.prod(n for axis, n in enumerate(layout.extents) if axes >> axis & 1)
+def _shape(slot: Slot, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the shape of what a slot is for, from those of all inputs."""
+    alike = {shapes[k] for k in slot.like}
+    return alike.pop() if len(alike) == 1 else np.broadcast_shapes(*alike)
