@@ -63,7 +63,8 @@ def print_llvm(
     ``@kernel`` takes the address of the parameters, in 8 bytes each, which it reads, that of
     what the function returns, which it writes, and that of as many bytes as ``@heap`` says.
     Numbers are of the type called ``number`` in the module, extents are whole numbers, and
-    arrays are their addresses.
+    arrays are their addresses. With the metadata ``!shortest`` the module asks for the order
+    of instructions that gives the shortest code.
 
     Args:
         source: text of a module as `symgrad.codegen.module` prints it.
@@ -150,6 +151,9 @@ class _Module:
             door.text(f"define internal void @kernel(ptr noalias %inputs, {_TAKEN}) noinline")
         )
         heap = f"@heap = internal constant i64 {self.heap}"
+        if self.metadata and self.few_registers:
+            # Several vectors at a time.
+            self.metadata.append("!shortest = !{}")
         texts = [heap, *self.declared.values(), *self.text, *self.metadata]
         return "\n".join([*texts, vmath.instructions(self.instructions)])
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -227,7 +229,13 @@ def cpu() -> tuple[str, str]:
 
 
 def assemble(text: str) -> bytes:
-    """Return the object file of a module in LLVM IR."""
+    """Return the object file of a module in LLVM IR.
+
+    Of one with the metadata ``!shortest`` LLVM makes code with its instructions in several
+    orders, and the shortest is taken. Where there are 16 registers for vectors, the order in
+    which LLVM has its operations early also has their results wait on the stack, and what
+    moves them there and back takes the time that was to be gained.
+    """
     from llvmlite import binding
 
     machine = _machine()
@@ -238,8 +246,29 @@ def assemble(text: str) -> bytes:
     tuning.loop_vectorization = True
     builder = binding.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)
+    others = _ORDERS if _SHORTEST.search(text) else ()
+    # What makes code changes the module.
+    copies = [module.clone() for _ in others]
     code: bytes = machine.emit_object(module)
+    for copy, (wish, usual) in zip(copies, others, strict=True):
+        if len(code) > _MOST_BYTES:
+            break
+        with _options:
+            binding.set_option("", wish)
+            try:
+                other: bytes = machine.emit_object(copy)
+            finally:
+                binding.set_option("", usual)
+        code = min(code, other, key=_instruction_bytes)
     return code
+
+
+def _instruction_bytes(code: bytes) -> int:
+    """Return how many bytes the instructions of an object file have."""
+    from llvmlite import binding
+
+    sections = binding.ObjectFileRef.from_data(code).sections()
+    return sum(section.size() for section in sections if section.is_text())
 
 
 def link(code: bytes) -> Callable[..., Any]:
@@ -261,6 +290,18 @@ def link(code: bytes) -> Callable[..., Any]:
     made: Callable[..., Any] = make(ctypes.addressof(definition), held, None)
     return made
 
+
+#: Options of LLVM for the order of instructions, and what they are for everyone else: from the
+#: top of a block downwards, and as the module has them.
+_ORDERS = (
+    ("-misched-prera-direction=topdown", "-misched-prera-direction=bottomup"),
+    ("-enable-misched=false", "-enable-misched=true"),
+)
+_SHORTEST = re.compile("^!shortest = ", re.MULTILINE)
+#: Larger object files are made in one order, since it takes long.
+_MOST_BYTES = 1 << 16
+#: Options are those of the whole process.
+_options = threading.Lock()
 
 _New = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import sys
 
@@ -185,6 +186,62 @@ def test_few_registers_take_fewer_vectors(features, formula, dtype, count):
     source, kernel = printed(formula, (1,) * inputs, dtype, ())
     text = print_llvm(source, kernel.name, features)
     assert set(re.findall(r'interleave.count", i32 (\d)', text)) == {str(count)}
+
+
+@pytest.mark.parametrize(
+    ("features", "formula", "mask", "asked"),
+    [
+        ("+avx2", "sin(x)", 1, True),
+        ("+avx2", "sin(x)", 0, False),
+        ("+avx2", "x*x", 1, False),
+        ("+avx2,+avx512f,+avx512vl", "sin(x)", 1, False),
+        ("+neon", "sin(x)", 1, False),
+    ],
+)
+def test_several_vectors_in_few_registers_ask_for_the_shortest_code(
+    features, formula, mask, asked
+):
+    source, kernel = printed(formula, (mask,))
+    text = print_llvm(source, kernel.name, features)
+    assert text.count("\n!shortest = !{}\n") == asked
+
+
+@pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="other processors have 32 registers"
+)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("formula", ["y*log(x) + sin(y)", "sum(atan2(x, y)*exp(-x))"])
+def test_the_order_of_instructions_changes_no_bits(monkeypatch, formula, dtype):
+    monkeypatch.setenv("NUMBA_CPU_FEATURES", "+avx2,+fma" if "+avx2" in native.cpu()[1] else "")
+    source, kernel = printed(formula, (1, 1), dtype)
+    text = print_llvm(source, kernel.name, "+avx2,+fma")
+    assert "!shortest" in text
+    parameters = [parameter.kind for parameter in kernel.parameters]
+    text += native.door(parameters, len(kernel.returned), dtype)
+    usual = native.assemble(text.replace("!shortest = !{}", ""))
+    orders = native._ORDERS
+    made = [usual]
+    for order in orders:
+        monkeypatch.setattr(native, "_ORDERS", (order,))
+        with monkeypatch.context() as patch:
+            sizes = iter((1, 0))
+            patch.setattr(native, "_instruction_bytes", lambda code, sizes=sizes: next(sizes))
+            made.append(native.assemble(text))
+    monkeypatch.setattr(native, "_ORDERS", orders)
+    assert len(set(made)) == 3
+    # All options are back.
+    assert native.assemble(text.replace("!shortest = !{}", "")) == usual
+    shortest = native.assemble(text)
+    assert shortest in made
+    assert native._instruction_bytes(shortest) == min(map(native._instruction_bytes, made))
+    monkeypatch.setattr(native, "_MOST_BYTES", 100)
+    assert native.assemble(text) == usual
+    for extent in (3, 1000):
+        seen = []
+        for code in made:
+            found, written = arguments(kernel, (extent,), dtype, np.random.default_rng(extent))
+            seen.append(results(native.link(code), found, written))
+        assert seen[0] == seen[1] == seen[2]
 
 
 def test_arrays_overlap_where_nothing_was_promised():
