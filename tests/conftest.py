@@ -7,7 +7,6 @@ same.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -16,12 +15,6 @@ import pytest
 
 from symgrad import compiler
 from symgrad.runtime import cache
-
-
-def pytest_collection_finish() -> None:
-    """Keep the garbage collector from going through thousands of tests again and again."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

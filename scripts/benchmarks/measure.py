@@ -213,13 +213,18 @@ def timed_rounds(
         seconds: how long one timing lasts at least.
         clock: of the wall, or of the processor.
     """
-    repeats = {name: _repeats(run, seconds, clock) for name, run in runs.items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
     names = list(runs)
-    for turn in range(rounds):
-        shift = turn % len(names) if names else 0
-        for name in names[shift:] + names[:shift]:
-            times[name].append(_time(runs[name], repeats[name], clock))
+    # What is there by now needs no collection before each timing.
+    gc.freeze()
+    try:
+        repeats = {name: _repeats(run, seconds, clock) for name, run in runs.items()}
+        for turn in range(rounds):
+            shift = turn % len(names) if names else 0
+            for name in names[shift:] + names[:shift]:
+                times[name].append(_time(runs[name], repeats[name], clock))
+    finally:
+        gc.unfreeze()
     return times
 
 
