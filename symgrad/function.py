@@ -191,9 +191,9 @@ class Function:
 
     def _call(self, args: tuple[Value, ...], out: Any) -> Any:
         """Return the value for all arguments in order, by the shortest way that there is."""
-        args = tuple(map(_as_scalar, args))
-        for short in self._shortcuts.get(tuple(map(type, args)), {}).values():
-            result = short(args, out)
+        plain = tuple(map(_as_scalar, args))
+        for short in self._shortcuts.get(tuple(map(type, plain)), {}).values():
+            result = short(plain, out)
             if result is not NotImplemented:
                 self._latest = short
                 return result
@@ -201,7 +201,7 @@ class Function:
             handler = getattr(type(value), "__symgrad_function__", None)
             if handler is not None:
                 return self._call_handler(handler, args, out)
-        return self._call_arrays(args, out)
+        return self._call_arrays(plain, out)
 
     def bind(self, /, *args: Value, out: Any = None, **kwargs: Value) -> Bound:
         """Return the call with these arguments, for hot loops.
@@ -666,8 +666,10 @@ class Bound(partial[Any]):
 
 
 def _as_scalar(value: Value) -> Value:
-    """Return the number in an array without dimensions, and anything else as it is."""
-    return value[()] if type(value) is np.ndarray and not value.ndim else value
+    """Return the real number in an array without dimensions, and anything else as it is."""
+    if type(value) is np.ndarray and not value.ndim and value.dtype.kind in "fiub":
+        return value[()]
+    return value
 
 
 def _into(

@@ -230,6 +230,23 @@ def test_stacked_results_are_made_anew():
             function.bind(x, y, out=np.empty(7))
 
 
+def test_a_new_type_of_a_bound_array_beside_a_number_changes_nothing():
+    x = np.arange(1.0, 9.0)
+    call = sg.compile("x*a").bind(x, np.array(2.0))
+    want = call().tolist()
+    x.dtype = np.complex128
+    assert call().tolist() == want == [2.0 * k for k in range(1, 9)]
+
+
+def test_inputs_over_which_results_are_written_are_read_first():
+    f = sg.compile("x*a")
+    memory = np.arange(1.0, 10.0)
+    call = f.bind(memory[:-1], 2.0, out=memory[1:])
+    assert memory.tolist() == [1.0, *(2.0 * k for k in range(1, 9))]
+    call()
+    assert memory.tolist() == [1.0, 2.0, *(4.0 * k for k in range(1, 8))]
+
+
 def test_a_new_shape_of_a_bound_array_changes_nothing():
     f = sg.compile(FORMULA)
     x, y = arrays(12)

@@ -193,8 +193,21 @@ def test_numbers_in_arrays_are_numbers(function):
         assert type(got) is np.float64
     with pytest.raises(DTypeError, match="'y' has dtype complex128"):
         function(X, np.array(2j))
-    with pytest.raises(DTypeError, match="'y' is None"):
-        function(X, np.array(None))
+    for value in (None, 2.0, [1.0, 2.0]):
+        number = np.empty((), object)
+        number[()] = value
+        with pytest.raises(DTypeError, match="'y' has dtype object"):
+            function(X, number)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_numbers_in_arrays_keep_their_dtype_beside_tensors(kind):
+    f = sg.compile("x + y")
+    one = sg.tensor(np.float32(1))
+    for _ in range(3):
+        for result in (f(one, np.array(1e-9, kind)), f(np.array(1e-9, kind), one)):
+            assert result.numpy().dtype == kind
+            assert result.item() == kind(1) + kind(1e-9)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

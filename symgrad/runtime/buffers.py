@@ -182,5 +182,7 @@ def results(
     [(3,), (4, 5)]
     """
     largest = max(map(math.prod, shapes), default=0) * dtype.itemsize
-    first = _far_from(inputs) if inputs and largest >= LEAST else 0
+    first = 0
+    if inputs and largest >= LEAST:
+        first = _far_from(inputs) - _LINE * (len(shapes) // 2)
     return [empty(shape, dtype, first + _LINE * k) for k, shape in enumerate(shapes)]

@@ -1,7 +1,8 @@
 """Running tapes: a function with a kernel's calling convention that compiles nothing.
 
-The machines are compiled once for an installation and lie in the disk cache as kernels do; a
-tape is data to them. Where it pays in the end, a tape that has run for long gives way to
+The machines that tapes share are compiled once for an installation, and those with functions of
+the C library once for each choice of instructions; they lie in the disk cache as kernels do,
+and a tape is data to them. Where it pays in the end, a tape that has run for long gives way to
 compiled code, which computes the same bits.
 """
 

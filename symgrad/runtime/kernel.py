@@ -8,7 +8,7 @@ that varies. Outputs that do not vary are returned.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -105,7 +105,8 @@ class Kernel:
 
     def fit(self, position: int, values: Sequence[Value], name: str) -> Value:
         """Return a cotangent or tangent in the shape that its primal dictates."""
-        shape = _shape(self._inputs[position], [np.shape(value) for value in values])
+        shapes = {k: np.shape(values[k]) for k in self._inputs[position].like}
+        shape = _shape(self._inputs[position], shapes)
         try:
             value = np.broadcast_to(values[position], shape)
         except ValueError:
@@ -159,20 +160,27 @@ class Kernel:
         written = [o for o, array in zip(outputs, self.is_written, strict=True) if array]
         if not all(map(_is_plain, written)):
             return None
-        changing = False
-        for value, argument in zip(values, arguments, strict=True):
+        numbers: list[tuple[int, np.ndarray]] = []
+        for place, (value, argument) in enumerate(zip(values, arguments, strict=True)):
             if not isinstance(value, np.ndarray):
                 continue
-            if any(share(value, target) for target in written):
-                return None
             if not isinstance(argument, np.ndarray):
-                changing = True
-            elif not np.may_share_memory(value, argument):
+                numbers.append((place, value.view()))
+            elif not np.may_share_memory(value, argument) or any(
+                share(value, target) for target in written
+            ):
                 return None
         # Views, so that a new shape of the caller's arrays changes nothing.
         targets = [_elements(target) for target in written]
-        if changing:
-            return lambda: self.launch(layout.extents, self._arguments(values), targets)
+        if numbers:
+
+            def launch() -> Any:
+                now = list(arguments)
+                for place, number in numbers:
+                    now[place] = number.item()
+                return self.launch(layout.extents, now, targets)
+
+            return launch
         if self._is_long(layout.extents):
             return partial(self.launch, layout.extents, arguments, targets)
         return partial(self.entry, *layout.extents, *arguments, *targets)
@@ -287,7 +295,9 @@ def _elements(array: np.ndarray) -> np.ndarray:
     return np.asarray(array).reshape(-1)
 
 
-def _shape(slot: Slot, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """Return the shape of what a slot is for, from those of all inputs."""
+def _shape(
+    slot: Slot, shapes: Sequence[tuple[int, ...]] | Mapping[int, tuple[int, ...]]
+) -> tuple[int, ...]:
+    """Return the shape of what a slot is for, from those of the inputs by position."""
     alike = {shapes[k] for k in slot.like}
     return alike.pop() if len(alike) == 1 else np.broadcast_shapes(*alike)

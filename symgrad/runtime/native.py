@@ -254,8 +254,8 @@ def assemble(text: str) -> bytes:
         if len(code) > _MOST_BYTES:
             break
         with _options:
-            binding.set_option("", wish)
             try:
+                binding.set_option("", wish)
                 other: bytes = machine.emit_object(copy)
             finally:
                 binding.set_option("", usual)
@@ -300,7 +300,8 @@ _ORDERS = (
 _SHORTEST = re.compile("^!shortest = ", re.MULTILINE)
 #: Larger object files are made in one order, since it takes long.
 _MOST_BYTES = 1 << 16
-#: Options are those of the whole process.
+#: Options are those of the whole process: code that another thread makes of other modules
+#: meanwhile can have its instructions in another order, and computes the same.
 _options = threading.Lock()
 
 _New = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)

@@ -75,7 +75,7 @@ def test_results_begin_far_from_inputs_and_a_line_apart():
         # Half of the largest gap between inputs, less what a line takes.
         around = sorted(set(places))
         gaps = np.diff([*around, around[0] + 4096])
-        distances = [(starts[0] - place) % 4096 for place in places]
+        distances = [(starts[3] - place) % 4096 for place in places]
         assert min(min(distances), 4096 - max(distances)) > max(gaps) / 2 - 64
 
 
@@ -90,7 +90,7 @@ def test_calls_place_their_results_so():
 
 
 def test_a_block_begins_anew_for_each_result(own_pool):
-    for place in (0, 64, 2048, 4032):
+    for place in range(0, 4096, 64):
         array = buffers.empty(SIZE, DOUBLE, place)
         assert address(array) % 4096 == place
         array[:] = place
