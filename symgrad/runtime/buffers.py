@@ -109,7 +109,7 @@ def until_aligned(array: np.ndarray) -> int:
     >>> until_aligned(memory), until_aligned(memory[5:])
     (0, 3)
     """
-    return -array.ctypes.data % _LINE // array.itemsize
+    return -_address(array) % _LINE // array.itemsize
 
 
 def aligned(nbytes: int) -> np.ndarray:

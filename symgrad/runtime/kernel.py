@@ -8,7 +8,7 @@ that varies. Outputs that do not vary are returned.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -100,13 +100,13 @@ class Kernel:
         if found is None:
             if len(self._shapes) >= _SHAPES:
                 self._shapes.clear()
-            found = self._shapes[given] = [_shape(slot, given) for slot in self._results]
+            found = [_joined(given[k] for k in slot.like) for slot in self._results]
+            self._shapes[given] = found
         return found
 
     def fit(self, position: int, values: Sequence[Value], name: str) -> Value:
         """Return a cotangent or tangent in the shape that its primal dictates."""
-        shapes = {k: np.shape(values[k]) for k in self._inputs[position].like}
-        shape = _shape(self._inputs[position], shapes)
+        shape = _joined(np.shape(values[k]) for k in self._inputs[position].like)
         try:
             value = np.broadcast_to(values[position], shape)
         except ValueError:
@@ -295,9 +295,7 @@ def _elements(array: np.ndarray) -> np.ndarray:
     return np.asarray(array).reshape(-1)
 
 
-def _shape(
-    slot: Slot, shapes: Sequence[tuple[int, ...]] | Mapping[int, tuple[int, ...]]
-) -> tuple[int, ...]:
-    """Return the shape of what a slot is for, from those of the inputs by position."""
-    alike = {shapes[k] for k in slot.like}
+def _joined(shapes: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    """Return what shapes are broadcast together, most of which are the same."""
+    alike = set(shapes)
     return alike.pop() if len(alike) == 1 else np.broadcast_shapes(*alike)

@@ -246,17 +246,14 @@ def assemble(text: str) -> bytes:
     tuning.loop_vectorization = True
     builder = binding.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)
-    others = _ORDERS if _SHORTEST.search(text) else ()
+    orders = _ORDERS if _SHORTEST.search(text) else ()
     # What makes code changes the module.
-    copies = [module.clone() for _ in others]
-    code: bytes = machine.emit_object(module)
-    for copy, (wish, usual) in zip(copies, others, strict=True):
-        if len(code) > _MOST_BYTES:
-            break
+    code: bytes = machine.emit_object(module.clone() if orders else module)
+    for wish, usual in orders if len(code) <= _MOST_BYTES else ():
         with _options:
             try:
                 binding.set_option("", wish)
-                other: bytes = machine.emit_object(copy)
+                other: bytes = machine.emit_object(module.clone())
             finally:
                 binding.set_option("", usual)
         code = min(code, other, key=_instruction_bytes)
