@@ -8,9 +8,9 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
-from llvmlite import binding
 
 from symgrad import vmath
+from symgrad.runtime import native
 
 ARRAY = numba.float64[::1]
 
@@ -72,6 +72,6 @@ def test_of_a_nest_the_innermost_loop_is_meant(compiled: dict[str, Any]) -> None
                 out[np.uint64(k * n + i)] = fma(x[i], x[k], 1.0)
         interleaved(8, 4)
 
-    known = binding.get_host_cpu_features()
-    few = known["avx2"] and not known["avx512vl"] if "avx2" in known else False
+    _, features = native.cpu()
+    few = "+avx2" in features and "+avx512vl" not in features
     assert max(fused(nested)) == (4 if few else 8)
