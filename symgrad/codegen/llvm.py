@@ -50,6 +50,8 @@ _SLOT = INT
 _TAKEN = "ptr noalias %outputs, ptr noalias %heap"
 #: Bytes of a line of the cache.
 _LINE = 64
+#: How many vectors a pipelined loop takes at a time.
+_PIPELINED = 2
 #: How many inputs and outputs a kernel may have together. The door keeps them on the stack,
 #: where some systems want to be asked for more than a page.
 _MOST = 500
@@ -64,7 +66,8 @@ def print_llvm(
     what the function returns, which it writes, and that of as many bytes as ``@heap`` says.
     Numbers are of the type called ``number`` in the module, extents are whole numbers, and
     arrays are their addresses. With the metadata ``!shortest`` the module asks for the order
-    of instructions that gives the shortest code.
+    of instructions that gives the shortest code. Loops over points that have the metadata
+    ``symgrad.pipelined`` are to be pipelined once they are vectorised.
 
     Args:
         source: text of a module as `symgrad.codegen.module` prints it.
@@ -234,16 +237,22 @@ class _Module:
         """Declare a function of LLVM."""
         self.declared[symbol] = f"declare {result} {symbol}({', '.join(kinds)})"
 
-    def interleaved(self, many: int, few: int) -> str:
+    def interleaved(self, many: int, few: int, *, sums: bool) -> str:
         """Return the name of a wish for a loop: so many vectors at a time, or so few.
 
-        It is few where there are 16 registers for them.
+        It is few where there are 16 registers for them. A pipelined loop has two, since two
+        more are half done, unless it sums: in which order depends on their number.
         """
-        count = few if self.few_registers else many
+        count, wishes = few if self.few_registers else many, []
+        if self.wide and not self.few_registers:
+            count = many if sums else min(many, _PIPELINED)
+            wishes.append('!{!"symgrad.pipelined"}')
+        wishes.append(f'!{{!"llvm.loop.interleave.count", i32 {count}}}')
         loop = len(self.metadata)
+        names = [f"!{loop + k}" for k in range(len(wishes) + 1)]
         self.metadata += [
-            f"!{loop} = distinct !{{!{loop}, !{loop + 1}}}",
-            f'!{loop + 1} = !{{!"llvm.loop.interleave.count", i32 {count}}}',
+            f"!{loop} = distinct !{{{', '.join(names)}}}",
+            *(f"{name} = {wish}" for name, wish in zip(names[1:], wishes, strict=True)),
         ]
         return f"!{loop}"
 

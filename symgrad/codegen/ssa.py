@@ -172,7 +172,7 @@ class Module(Protocol):
         """Declare a function of LLVM."""
         ...
 
-    def interleaved(self, many: int, few: int) -> str:
+    def interleaved(self, many: int, few: int, *, sums: bool) -> str:
         """Return the name of a wish for a loop: so many vectors at a time, or so few."""
         ...
 
@@ -195,8 +195,9 @@ class Body:
         self.finish: Callable[[Sequence[Value]], None] = self.give
         #: Rows on the stack, which are taken where the function starts.
         self.rows: list[str] = []
-        #: The line that ends the last loop.
+        #: The line that ends the last loop, and whether that adds something up.
         self.jump = -1
+        self.sums = False
         self.stacked = 0
         self.no_overlap = self.wide_vectors = False
 
@@ -290,7 +291,8 @@ class Body:
             case "interleaved", [ast.Constant(int(many)), ast.Constant(int(few))] if (
                 self.jump >= 0
             ):
-                self.lines[self.jump] += f", !llvm.loop {self.module.interleaved(many, few)}"
+                wish = self.module.interleaved(many, few, sums=self.sums)
+                self.lines[self.jump] += f", !llvm.loop {wish}"
             case _:
                 raise LeftToNumbaError
 
@@ -342,6 +344,7 @@ class Body:
             self.lines[line] = f"{phi.text} = {choice}"
         self.lines.append(f"br label %{head}")
         self.jump = len(self.lines) - 1
+        self.sums = any(phi.kind in (DOUBLE, SINGLE) for phi in phis)
         self._start(after)
         self.held = around
 

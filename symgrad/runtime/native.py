@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from .pipeline import PIPELINED, pipelined
+
 __all__ = ["assemble", "cpu", "door", "link"]
 
 _FASTCALL = 0x80
@@ -234,7 +236,9 @@ def assemble(text: str) -> bytes:
     Of one with the metadata ``!shortest`` LLVM makes code with its instructions in several
     orders, and the shortest is taken. Where there are 16 registers for vectors, the order in
     which LLVM has its operations early also has their results wait on the stack, and what
-    moves them there and back takes the time that was to be gained.
+    moves them there and back takes the time that was to be gained. Loops
+    that ask for it are pipelined once they are vectorised, and have the order that `pipelined`
+    gives them.
     """
     from llvmlite import binding
 
@@ -246,17 +250,28 @@ def assemble(text: str) -> bytes:
     tuning.loop_vectorization = True
     builder = binding.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)
+    if PIPELINED in text:
+        return _emitted(machine, binding.parse_assembly(pipelined(str(module))), _ORDERS[-1])
     orders = _ORDERS if _SHORTEST.search(text) else ()
     # What makes code changes the module.
     code: bytes = machine.emit_object(module.clone() if orders else module)
-    for wish, usual in orders if len(code) <= _MOST_BYTES else ():
-        with _options:
-            try:
-                binding.set_option("", wish)
-                other: bytes = machine.emit_object(module.clone())
-            finally:
-                binding.set_option("", usual)
+    for order in orders if len(code) <= _MOST_BYTES else ():
+        other = _emitted(machine, module.clone(), order)
         code = min(code, other, key=_instruction_bytes)
+    return code
+
+
+def _emitted(machine: Any, module: Any, order: tuple[str, str]) -> bytes:
+    """Return the object file of a module with its instructions in one of `_ORDERS`."""
+    from llvmlite import binding
+
+    wish, usual = order
+    with _options:
+        try:
+            binding.set_option("", wish)
+            code: bytes = machine.emit_object(module)
+        finally:
+            binding.set_option("", usual)
     return code
 
 

@@ -15,6 +15,7 @@ from symgrad.calculus.transform import Gradient
 from symgrad.codegen.llvm import print_llvm
 from symgrad.compiler import Variant
 from symgrad.runtime import cache, native
+from symgrad.runtime.pipeline import PIPELINED
 
 GRADIENT = (Gradient(value=True),)
 
@@ -178,14 +179,17 @@ def test_a_wish_belongs_to_the_loop_before_it():
         ("+avx2", "sin(x)", "float32", 4),
         ("+avx2", "exp(x)", "float64", 4),
         ("+avx2", "exp(x)*sin(y)", "float64", 2),
-        ("+avx2,+avx512f,+avx512vl", "sin(x)", "float64", 4),
+        ("+avx2,+avx512f,+avx512vl", "sin(x)", "float64", 2),
+        ("+avx2,+avx512f,+avx512vl", "exp(x)", "float32", 2),
+        ("+avx2,+avx512f,+avx512vl", "sum(sin(x))", "float64", 4),
     ],
 )
-def test_few_registers_take_fewer_vectors(features, formula, dtype, count):
+def test_few_registers_and_pipelined_loops_take_fewer_vectors(features, formula, dtype, count):
     inputs = len(sg.compile(formula).program.inputs)
     source, kernel = printed(formula, (1,) * inputs, dtype, ())
     text = print_llvm(source, kernel.name, features)
     assert set(re.findall(r'interleave.count", i32 (\d)', text)) == {str(count)}
+    assert (PIPELINED in text) == ("avx512" in features)
 
 
 @pytest.mark.parametrize(
