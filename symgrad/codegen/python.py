@@ -511,7 +511,7 @@ class _Printer:
 
     def _interleave(self, body: list[Node]) -> None:
         """Print how many vectors at a time the loop before is to take."""
-        functions = [node for node in body if self._cost(node) >= HEAVY]
+        functions = [node for node in body if self._cost(node) >= HEAVY or _is_real_power(node)]
         if not functions:
             return
         different = min(len({n.op for n in functions}), len({n.operands for n in functions}))
@@ -865,12 +865,11 @@ class _Printer:
         return self._typed(Text(f"float({sizes})"))
 
     def _power(self, node: Node) -> Text:
-        base, exponent = node.operands
-        value = exact(exponent)
-        if value is None or value.denominator != 1 or abs(value) > LARGEST_POWER:
+        value = _whole_power(node)
+        if value is None:
             return self._call(node)
-        text = self._expression(base)
-        power = abs(value.numerator)
+        text = self._expression(node.operands[0])
+        power = abs(value)
         if text.code.isidentifier() and power <= UNROLLED:
             product = "*".join([text.code] * power)
             if power == UNROLLED:
@@ -878,7 +877,7 @@ class _Printer:
             if value > 0:
                 return Text(product, _PRODUCT)
             return Text(f"{self._one()}/({product})", _PRODUCT)
-        call = f"{self._primitive('integer_power')}({text.code}, {value.numerator})"
+        call = f"{self._primitive('integer_power')}({text.code}, {value})"
         return self._rounded(node, "integer_power", call)
 
     def _one(self) -> str:
@@ -980,6 +979,19 @@ def _neutral(node: Node) -> str:
     """Return what a reduction gives where there are no points."""
     value = NEUTRAL[str(node.payload)]
     return repr(value) if math.isfinite(value) else f"{'-' * (value < 0)}math.inf"
+
+
+def _whole_power(node: Node) -> int | None:
+    """Return the exponent of a power that is a product or `integer_power`."""
+    value = exact(node.operands[1])
+    if value is None or value.denominator != 1 or abs(value) > LARGEST_POWER:
+        return None
+    return value.numerator
+
+
+def _is_real_power(node: Node) -> bool:
+    """Tell whether a node takes a logarithm and an exponential."""
+    return node.op == "pow" and _whole_power(node) is None
 
 
 def _is_wide(node: Node) -> bool:

@@ -26,9 +26,8 @@ __all__ = ["PIPELINED", "pipelined"]
 #: The metadata of a loop over points that is to be pipelined.
 PIPELINED = '!{!"symgrad.pipelined"}'
 
-#: How many vectors may be at hand: AVX-512 has 32 registers, and some operands are read from
-#: memory by the operation that needs them.
-_AT_HAND = 34
+#: How many vectors may be at hand: the registers of AVX-512.
+_AT_HAND = 32
 #: Loops whose chains take fewer cycles are left alone: several turns are under way at a time.
 _CHAIN = 32
 #: Operations on vectors that begin in one cycle, and loads.
@@ -82,6 +81,11 @@ _LATENCY = {
     "maxnum": 4,
     "minimum": 4,
     "maximum": 4,
+    "smin": 1,
+    "smax": 1,
+    "umin": 1,
+    "umax": 1,
+    "is.fpclass": 4,
     "floor": 8,
     "rint": 8,
     "x86.avx512.mask.scalef": 6,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from symgrad.vmath import ieee as math
 from symgrad.vmath import ieee as np
-from symgrad.vmath.ieee import as_float, as_int, fma
+from symgrad.vmath.ieee import as_float, as_floatf, as_int, as_intf, fma, fmaf
 
 
 def sign(x: float) -> float:
@@ -89,21 +89,52 @@ def atan2_slope(x: float, y: float) -> float:
     return (y * down) * (1.0 / fma(p, p, q * q) * first) * second
 
 
+def _legsf(x: float, y: float) -> tuple[float, float, float, float]:
+    """Return `_legs` of float32 numbers; p is below 2**31."""
+    m, n = as_intf(math.fabs(x)), as_intf(math.fabs(y))
+    m, n = m if m > n else n, m if m < n else n
+    e = m & 0x70000000
+    down, up = as_floatf(0x7E800000 - e), as_floatf(e + 0x00800000)
+    return np.float32(as_floatf(m) * down), np.float32(as_floatf(n) * down), down, up
+
+
+def _lengthf(p: float, q: float) -> float:
+    """Return `_length` of float32 numbers."""
+    p_square, q_square = np.float32(p * p), np.float32(q * q)
+    square = np.float32(p_square + q_square)
+    low = np.float32(np.float32(p_square - square) + q_square)
+    low = np.float32(low + np.float32(fmaf(p, p, -p_square) + fmaf(q, q, -q_square)))
+    h = np.float32(math.sqrt(square))
+    rest = np.float32(fmaf(-h, h, square) + low)
+    return fmaf(rest, as_floatf(0x7E733333 - as_intf(h)), h)
+
+
 def hypotf(x: float, y: float) -> float:
-    """Return sqrt(x*x + y*y) of float32 numbers, from doubles; below 0.6 ULP."""
-    a, b = 1.0 * x, 1.0 * y
-    infinite = math.fabs(a) == math.inf or math.fabs(b) == math.inf
-    return np.float32(math.inf if infinite else math.sqrt(a * a + b * b))
+    """Return sqrt(x*x + y*y) of float32 numbers; below 0.6 ULP, 0.8 where it is subnormal."""
+    infinity = np.float32(math.inf)
+    p, q, _, up = _legsf(x, y)
+    return infinity if p == infinity or q == infinity else np.float32(_lengthf(p, q) * up)
 
 
 def hypot_slopef(x: float, y: float) -> float:
-    """Return x/hypot(x, y) of float32 numbers, 0 at the origin, from doubles; below 0.6 ULP."""
-    a, b = 1.0 * x, 1.0 * y
-    h = math.sqrt(a * a + b * b)
-    return np.float32(a * (1.0 / h if h != 0.0 else 0.0))
+    """Return x/hypot(x, y) of float32 numbers, 0 at the origin; see `hypot_slope`."""
+    infinity, zero, one = np.float32(math.inf), np.float32(0.0), np.float32(1.0)
+    p, q, down, _ = _legsf(x, y)
+    h = _lengthf(p, q)
+    infinite = p == infinity or q == infinity
+    flat = infinite or p == zero
+    h, inverse = zero if flat else h, zero if flat else np.float32(one / h)
+    a = np.float32(x * down)
+    slope = np.float32(a * inverse)
+    return fmaf(fmaf(-slope, h, a), inverse, slope)
 
 
 def atan2_slopef(x: float, y: float) -> float:
-    """Return y/(x*x + y*y) of float32 numbers, from doubles; below 0.6 ULP."""
-    a, b = 1.0 * x, 1.0 * y
-    return np.float32(b * (1.0 / (a * a + b * b)))
+    """Return y/(x*x + y*y) of float32 numbers, without overflow; see `atan2_slope`."""
+    one = np.float32(1.0)
+    p, q, down, _ = _legsf(x, y)
+    subnormal, small = down > np.float32(2.0**100), down > one
+    first = np.float32(2.0**62) if subnormal else (down if small else one)
+    second = np.float32(2.0**64) if subnormal else (one if small else down)
+    inverse = np.float32(one / fmaf(p, p, np.float32(q * q)))
+    return np.float32(np.float32(np.float32(y * down) * np.float32(inverse * first)) * second)
