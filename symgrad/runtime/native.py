@@ -250,8 +250,8 @@ def assemble(text: str) -> bytes:
     tuning.loop_vectorization = True
     builder = binding.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)
-    if PIPELINED in text:
-        return _emitted(machine, binding.parse_assembly(pipelined(str(module))), _ORDERS[-1])
+    if PIPELINED in text and (made := pipelined(usual := str(module))) != usual:
+        return _emitted(machine, binding.parse_assembly(made), _ORDERS[-1])
     orders = _ORDERS if _SHORTEST.search(text) else ()
     # What makes code changes the module.
     code: bytes = machine.emit_object(module.clone() if orders else module)

@@ -30,6 +30,8 @@ PIPELINED = '!{!"symgrad.pipelined"}'
 _AT_HAND = 32
 #: Loops whose chains take fewer cycles are left alone: several turns are under way at a time.
 _CHAIN = 32
+#: Loops of more operations are left alone, too: an order takes long to find.
+_MOST = 1000
 #: Operations on vectors that begin in one cycle, and loads.
 _UNITS, _LOADS = 2, 2
 
@@ -242,14 +244,11 @@ def _loop(label: str, lines: Sequence[str]) -> _Loop | None:
     test = known.get(jump[1])
     if None in operations or not test or test.code != "icmp":
         return None
+    inside = {*known, *phis}
     for counter, (_, _, following) in phis.items():
         step = known.get(following)
-        if (
-            step
-            and step.code == "add"
-            and step.operands == (counter,)
-            and following in test.operands
-        ):
+        counts = step and step.code == "add" and step.operands == (counter,)
+        if step and counts and inside.intersection(test.operands) == {following}:
             break
     else:
         return None
@@ -283,11 +282,15 @@ class _Halves:
 
 def _halves(loop: _Loop) -> _Halves | None:
     """Cut a loop where its chains are half done and few values are at hand, if it is long."""
+    if len(loop.operations) > _MOST:
+        return None
     free = {loop.counter}
     carried = set(loop.phis) - free
     handed = {following for _, _, following in loop.phis.values()}
     cheap, rest = [], []
     defined = {x.name for x in loop.operations if x.name} | carried
+    written: set[str] = set()
+    arrays = _arrays(loop.operations)
     for x in loop.operations:
         counts = not x.vector and x.code in _CHEAP and x.name not in handed
         if counts and free.issuperset(defined.intersection(x.operands)):
@@ -297,13 +300,14 @@ def _halves(loop: _Loop) -> _Halves | None:
             return None
         else:
             rest.append(x)
-            if x.name in handed or carried.intersection(x.operands):
+            if x.code == "store":
+                written.add(arrays[x.operands[-1]])
+            late = x.code == "load" and arrays[x.operands[-1]] in written
+            if late or x.name in handed or carried.intersection(x.operands):
                 carried.add(x.name)
     done: dict[str, int] = {}
-    start = {}
     for x in rest:
-        start[x] = max((done.get(name, 0) for name in x.operands), default=0)
-        done[x.name] = start[x] + x.latency
+        done[x.name] = x.latency + max((done.get(name, 0) for name in x.operands), default=0)
     length = max(done.values(), default=0)
     if length < _CHAIN:
         return None
@@ -312,7 +316,7 @@ def _halves(loop: _Loop) -> _Halves | None:
     for cut in range(length * 3 // 10, length * 7 // 10 + 1, 2):
         ahead: dict[str, _Operation] = {}
         for x in rest:
-            early = x.name and x.name not in carried and start[x] + x.latency // 2 < cut
+            early = x.name and x.name not in carried and done[x.name] - x.latency // 2 < cut
             if early and all(name in ahead for name in x.operands if name in done):
                 ahead[x.name] = x
         second = [x for x in rest if x.name not in ahead]
@@ -467,24 +471,33 @@ def _ordered(operations: Sequence[_Operation], held: Collection[str]) -> list[_O
 def _needs(operations: Sequence[_Operation]) -> list[set[int]]:
     """Return for each operation the places of those that come before it in any order.
 
-    These are what it reads; and of loads and stores by way of the same address, of which one
-    stores, the earlier one.
+    These are what it reads; and of loads and stores in the same array, of which one stores, the
+    earlier one.
     """
     place = {x.name: k for k, x in enumerate(operations) if x.name}
-    array: dict[str, str] = {}
+    arrays = _arrays(operations)
     touched: dict[str, tuple[list[int], list[int]]] = {}
     needs: list[set[int]] = []
     for k, x in enumerate(operations):
         needed = {place[name] for name in x.operands if name in place}
-        if x.code == "getelementptr":
-            array[x.name] = array.get(x.operands[0], x.operands[0])
-        elif x.code in ("load", "store"):
-            address = x.operands[-1]
-            loads, stores = touched.setdefault(array.get(address, address), ([], []))
+        if x.code in ("load", "store"):
+            loads, stores = touched.setdefault(arrays[x.operands[-1]], ([], []))
             needed.update(stores if x.code == "load" else loads + stores)
             (loads if x.code == "load" else stores).append(k)
         needs.append(needed)
     return needs
+
+
+def _arrays(operations: Iterable[_Operation]) -> dict[str, str]:
+    """Return for each address from which one it is computed in the loop."""
+    arrays: dict[str, str] = {}
+    for x in operations:
+        address = x.operands[-1] if x.code in ("load", "store") else ""
+        if x.code == "getelementptr":
+            arrays[x.name] = arrays.get(x.operands[0], x.operands[0])
+        elif address:
+            arrays.setdefault(address, address)
+    return arrays
 
 
 def _pipelined_function(text: str, wanted: Collection[str]) -> str:
@@ -499,12 +512,13 @@ def _pipelined_function(text: str, wanted: Collection[str]) -> str:
             blocks[label] = []
         elif line.strip():
             blocks[label].append(line)
+    names = {label: _names(lines) for label, lines in blocks.items()}
     changed = False
     for label in [*blocks]:
         # A loop for what is left over has few turns.
         loop = None if label.startswith("vec.epilog") else _loop(label, blocks[label])
         halves = _halves(loop) if loop and loop.metadata.split(" ")[-1] in wanted else None
-        if loop and halves and _replace(blocks, loop, halves):
+        if loop and halves and _replace(blocks, names, loop, halves):
             changed = True
     if not changed:
         return text
@@ -516,27 +530,39 @@ def _pipelined_function(text: str, wanted: Collection[str]) -> str:
     return "\n".join([*printed, end])
 
 
-def _replace(blocks: dict[str, list[str]], loop: _Loop, halves: _Halves) -> bool:
-    """Put a pipelined loop into a function in place of a loop, if that is possible."""
-    made, names = _print(loop, halves)
+def _replace(
+    blocks: dict[str, list[str]], names: dict[str, set[str]], loop: _Loop, halves: _Halves
+) -> bool:
+    """Put a pipelined loop into a function in place of a loop, if that is possible.
+
+    Args:
+        blocks: the lines of the function by the labels of its blocks, which change.
+        names: what each block reads and defines, which changes, too.
+        loop: one of the blocks.
+        halves: how it is cut.
+    """
+    made, after = _print(loop, halves)
     own = {x.name for x in loop.operations} | {loop.test.name}
-    others = {name: lines for name, lines in blocks.items() if name != loop.label}
-    used = {name for lines in others.values() for line in lines for name in _NAME.findall(line)}
-    if used & (own - names.keys()):
+    others = blocks.keys() - {loop.label}
+    lost = own - after.keys()
+    if any(lost & names[label] for label in others):
         return False
-    head, tail = f"%{loop.label}.head", f"%{loop.label}.tail"
-    for name, lines in others.items():
-        blocks[name] = [_renamed(line, names) for line in lines]
-    enter = {f"%{loop.label}": head}
+    changed = {label for label in others if after.keys() & names[label]}
+    blocks.update({k: [_renamed(line, after) for line in blocks[k]] for k in changed})
     # The first block of a function has no label where it has no name.
-    before = blocks[loop.before if loop.before in blocks else ""]
-    before[-1] = _renamed(before[-1], enter)
+    before = loop.before if loop.before in blocks else ""
+    enter, leave = ({f"%{loop.label}": f"%{loop.label}.{end}"} for end in ("head", "tail"))
+    blocks[before][-1] = _renamed(blocks[before][-1], enter)
     blocks[loop.after] = [
-        _renamed(line, {f"%{loop.label}": tail}) if " = phi " in line else line
-        for line in blocks[loop.after]
+        _renamed(line, leave) if " = phi " in line else line for line in blocks[loop.after]
     ]
     blocks.update(made)
+    names.update({label: _names(blocks[label]) for label in {*changed, *made}})
     return True
+
+
+def _names(lines: Iterable[str]) -> set[str]:
+    return set(_NAME.findall("\n".join(lines)))
 
 
 def _renamed(line: str, names: Mapping[str, str]) -> str:

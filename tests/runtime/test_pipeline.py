@@ -126,6 +126,13 @@ LOOPS = {
   %r = fadd {VECTOR} %b15, %y
 {stored("%r")}"""
     ),
+    "a load of what was stored": module(
+        f"""{fma("%z", "%x", "%x", "%x")}
+{stored("%z")}
+  %y = load {VECTOR}, ptr %to, align 8
+{CHAIN.replace("%x", "%y")}
+{stored("%b15", mark="again")}"""
+    ),
     "what is left where the test is false": module(f"{CHAIN}\n{stored('%b15')}").replace(
         "icmp eq i64 %index.next, %n\n  br i1 %done, label %exit, label %vector.body",
         "icmp ult i64 %index.next, %n\n  br i1 %done, label %vector.body, label %exit",
@@ -212,6 +219,17 @@ LEFT = {
     )
     .replace("  %up = add i64 %index.next, 0\n", "")
     .replace("  %done =", "  %up = getelementptr double, ptr %out, i64 %index.next\n  %done ="),
+    "whose test reads the counter": module(WHOLE).replace(
+        "icmp eq i64 %index.next, %n", "icmp eq i64 %index.next, %index"
+    ),
+    "long": module(
+        "\n".join(
+            [
+                *(fma(f"%l{k + 1}", f"%l{k}" if k else "%x", "%x", "%x") for k in range(1000)),
+                stored("%l1000"),
+            ]
+        )
+    ),
     "volatile": module(WHOLE).replace("load <", "load volatile <"),
     "whose test is used": module(WHOLE, exit_="  %u = zext i1 %done to i64\n  ret void"),
     "of which something early is used": module(
