@@ -240,13 +240,17 @@ class _Module:
     def interleaved(self, many: int, few: int, *, sums: bool) -> str:
         """Return the name of a wish for a loop: so many vectors at a time, or so few.
 
-        It is few where there are 16 registers for them. A pipelined loop has two, since two
-        more are half done, unless it sums: in which order depends on their number.
+        It is few where there are 16 registers for them. A pipelined loop has the next points
+        under way, too, and takes two, unless it sums: the order of a sum depends on it.
         """
-        count, wishes = few if self.few_registers else many, []
-        if self.wide and not self.few_registers:
+        wishes = []
+        if self.few_registers:
+            count = few
+        elif self.wide:
             count = many if sums else min(many, _PIPELINED)
             wishes.append('!{!"symgrad.pipelined"}')
+        else:
+            count = many
         wishes.append(f'!{{!"llvm.loop.interleave.count", i32 {count}}}')
         loop = len(self.metadata)
         names = [f"!{loop + k}" for k in range(len(wishes) + 1)]

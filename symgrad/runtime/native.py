@@ -8,6 +8,7 @@ where NumPy promises it, and looks at nothing else but whether it is an array at
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
@@ -236,9 +237,8 @@ def assemble(text: str) -> bytes:
     Of one with the metadata ``!shortest`` LLVM makes code with its instructions in several
     orders, and the shortest is taken. Where there are 16 registers for vectors, the order in
     which LLVM has its operations early also has their results wait on the stack, and what
-    moves them there and back takes the time that was to be gained. Loops
-    that ask for it are pipelined once they are vectorised, and have the order that `pipelined`
-    gives them.
+    moves them there and back takes the time that was to be gained. Loops that ask for it are
+    pipelined once they are vectorised, and LLVM leaves them in the order that they have then.
     """
     from llvmlite import binding
 
@@ -251,7 +251,9 @@ def assemble(text: str) -> bytes:
     builder = binding.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)
     if PIPELINED in text and (made := pipelined(usual := str(module))) != usual:
-        return _emitted(machine, binding.parse_assembly(made), _ORDERS[-1])
+        # What a later LLVM prints in another way is not worth an error.
+        with contextlib.suppress(RuntimeError):
+            return _emitted(machine, binding.parse_assembly(made), _ORDERS[-1])
     orders = _ORDERS if _SHORTEST.search(text) else ()
     # What makes code changes the module.
     code: bytes = machine.emit_object(module.clone() if orders else module)

@@ -10,9 +10,9 @@ and what is at hand fits the registers (list scheduling; Cooper and Torczon, "En
 Compiler", chapter 12).
 
 The operations are those that were there, on the same numbers, and so are the bits of the
-results; sums are added up in the same order. The first half of a turn is computed only if there
-is such a turn. It comes before the stores of the turn before it, and so a loop says by its
-metadata that a turn touches no elements but those of its own points.
+results, but for those of a NaN; sums are added up in the same order. The first half of a turn
+is computed only if there is such a turn. It comes before the stores of the turn before it, and
+so a loop says by its metadata that a turn touches no elements but those of its own points.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def _operation(line: str) -> _Operation | None:
     latency, divider = _DIVIDER.get((code, element), (_LATENCY.get(code, -1), 0))
     if not vector and code in _CHEAP | {"icmp"}:
         latency = 0
-    if latency < 0 or '%"' in line or "volatile" in line:
+    if latency < 0 or '%"' in line or "volatile" in line or "atomic" in line:
         return None
     work = 0 if code in _FREE or not vector else _WORK.get(code, 1)
     operands = tuple(dict.fromkeys(_NAME.findall(right)))
@@ -282,29 +282,9 @@ class _Halves:
 
 def _halves(loop: _Loop) -> _Halves | None:
     """Cut a loop where its chains are half done and few values are at hand, if it is long."""
-    if len(loop.operations) > _MOST:
+    if len(loop.operations) > _MOST or not (kinds := _kinds(loop)):
         return None
-    free = {loop.counter}
-    carried = set(loop.phis) - free
-    handed = {following for _, _, following in loop.phis.values()}
-    cheap, rest = [], []
-    defined = {x.name for x in loop.operations if x.name} | carried
-    written: set[str] = set()
-    arrays = _arrays(loop.operations)
-    for x in loop.operations:
-        counts = not x.vector and x.code in _CHEAP and x.name not in handed
-        if counts and free.issuperset(defined.intersection(x.operands)):
-            free.add(x.name)
-            cheap.append(x)
-        elif x.code in ("load", "store") and x.operands[-1] not in free:
-            return None
-        else:
-            rest.append(x)
-            if x.code == "store":
-                written.add(arrays[x.operands[-1]])
-            late = x.code == "load" and arrays[x.operands[-1]] in written
-            if late or x.name in handed or carried.intersection(x.operands):
-                carried.add(x.name)
+    cheap, rest, late = kinds
     done: dict[str, int] = {}
     for x in rest:
         done[x.name] = x.latency + max((done.get(name, 0) for name in x.operands), default=0)
@@ -314,20 +294,56 @@ def _halves(loop: _Loop) -> _Halves | None:
     best: tuple[int, int] | None = None
     found: _Halves | None = None
     for cut in range(length * 3 // 10, length * 7 // 10 + 1, 2):
-        ahead: dict[str, _Operation] = {}
+        first: dict[str, _Operation] = {}
         for x in rest:
-            early = x.name and x.name not in carried and done[x.name] - x.latency // 2 < cut
-            if early and all(name in ahead for name in x.operands if name in done):
-                ahead[x.name] = x
-        second = [x for x in rest if x.name not in ahead]
-        kept = {n: ahead[n] for x in second for n in x.operands if n in ahead}
-        loads = {n: x for n, x in kept.items() if x.code == "load"}
-        kept = {n: x for n, x in kept.items() if n not in loads}
+            early = x.name and x.name not in late and done[x.name] - x.latency // 2 < cut
+            if early and all(name in first for name in x.operands if name in done):
+                first[x.name] = x
+        # LLVM fuses a product with what adds it where both are in one block.
+        added = {name for x in first.values() for name in x.operands}
+        for name in [n for n, x in first.items() if " contract " in x.line and n not in added]:
+            del first[name]
+        shared = {n for x in rest if x.name not in first for n in x.operands if n in first}
+        kept = {n: first[n] for n in first if n in shared and first[n].code != "load"}
         score = len(kept), abs(2 * cut - length)
-        if ahead and (best is None or score < best):
-            again = [x for x in rest if x.name in loads or x.name not in ahead]
-            best, found = score, _Halves(cheap, list(ahead.values()), again, kept)
+        if first and (best is None or score < best):
+            again = shared - kept.keys()
+            second = [x for x in rest if x.name not in first or x.name in again]
+            best, found = score, _Halves(cheap, list(first.values()), second, kept)
     return found
+
+
+def _kinds(loop: _Loop) -> tuple[list[_Operation], list[_Operation], set[str]] | None:
+    """Return what is cheap, the rest, and the names of what cannot be ahead.
+
+    That is what is carried from turn to turn or follows from it, and what may have been stored
+    in the same turn. None if something is loaded or stored that does not move with the counter.
+    """
+    counted = {loop.counter}
+    late = set(loop.phis) - counted
+    defined = {x.name for x in loop.operations if x.name} | late
+    handed = {following for _, _, following in loop.phis.values()}
+    arrays = _arrays(loop.operations)
+    stored: set[str] = set()
+    cheap, rest = [], []
+    for x in loop.operations:
+        counts = not x.vector and x.code in _CHEAP and x.name not in handed
+        if counts and counted.issuperset(defined.intersection(x.operands)):
+            counted.add(x.name)
+            cheap.append(x)
+            continue
+        rest.append(x)
+        if x.code in ("load", "store"):
+            if not x.operands or x.operands[-1] not in counted:
+                return None
+            array = arrays[x.operands[-1]]
+            if x.code == "store":
+                stored.add(array)
+            elif array in stored:
+                late.add(x.name)
+        if x.name in handed or late.intersection(x.operands):
+            late.add(x.name)
+    return cheap, rest, late
 
 
 def _with_cheap(halves: _Halves, half: Iterable[_Operation]) -> list[_Operation]:
@@ -492,11 +508,10 @@ def _arrays(operations: Iterable[_Operation]) -> dict[str, str]:
     """Return for each address from which one it is computed in the loop."""
     arrays: dict[str, str] = {}
     for x in operations:
-        address = x.operands[-1] if x.code in ("load", "store") else ""
-        if x.code == "getelementptr":
+        if x.operands and x.code == "getelementptr":
             arrays[x.name] = arrays.get(x.operands[0], x.operands[0])
-        elif address:
-            arrays.setdefault(address, address)
+        elif x.operands and x.code in ("load", "store"):
+            arrays.setdefault(x.operands[-1], x.operands[-1])
     return arrays
 
 
@@ -552,7 +567,9 @@ def _replace(
     # The first block of a function has no label where it has no name.
     before = loop.before if loop.before in blocks else ""
     enter, leave = ({f"%{loop.label}": f"%{loop.label}.{end}"} for end in ("head", "tail"))
-    blocks[before][-1] = _renamed(blocks[before][-1], enter)
+    blocks[before] = [
+        line if " = phi " in line else _renamed(line, enter) for line in blocks[before]
+    ]
     blocks[loop.after] = [
         _renamed(line, leave) if " = phi " in line else line for line in blocks[loop.after]
     ]

@@ -126,6 +126,37 @@ LOOPS = {
   %r = fadd {VECTOR} %b15, %y
 {stored("%r")}"""
     ),
+    "a product that is added": module(
+        f"""  %m = fmul contract {VECTOR} %x, %x
+  %sum.next = fadd reassoc contract {VECTOR} %sum, %m
+{CHAIN}
+{stored("%b15")}""",
+        phis=SUM,
+        exit_=LAST,
+    ),
+    "something early from a sum": module(
+        f"""  %half = fmul {VECTOR} %sum, {splat("0.5")}
+{CHAIN}
+  %sum.next = fadd {VECTOR} %sum, %b15
+  %r = fadd {VECTOR} %b15, %half
+{stored("%r")}""",
+        phis=SUM,
+        exit_=LAST,
+    ),
+    "a load before a store that does not wait for it": module(
+        f"""  %of = getelementptr inbounds double, ptr %out, i64 %index
+  %y = load {VECTOR}, ptr %of, align 8
+{CHAIN}
+  %to = getelementptr inbounds double, ptr %out, i64 %index
+  store {VECTOR} %a2, ptr %to, align 8
+  %r = fadd {VECTOR} %b15, %y
+  %sum.next = fadd {VECTOR} %sum, %r""",
+        phis=SUM,
+        exit_=LAST,
+    ),
+    "two stores in one place": module(
+        f"{CHAIN}\n{stored('%b15')}\n{stored('%a2', mark='again')}"
+    ),
     "a load of what was stored": module(
         f"""{fma("%z", "%x", "%x", "%x")}
 {stored("%z")}
@@ -140,13 +171,38 @@ LOOPS = {
 }
 
 
+@pytest.mark.parametrize("registers", [1, 32])
 @pytest.mark.parametrize("name", LOOPS)
-def test_pipelined_loops_compute_the_same_bits(name):
+def test_pipelined_loops_compute_the_same_bits(name, registers, monkeypatch):
+    monkeypatch.setattr(pipeline, "_AT_HAND", registers)
     text = LOOPS[name]
     made = pipelined(text)
     assert "vector.body.tail:" in made
     for points in (4, 8, 12, 400):
         assert run(made, points).tobytes() == run(text, points).tobytes()
+
+
+def test_values_and_blocks_without_names():
+    start, body, end = re.split(r"(?<=i64 %n\) \{)\n|^(?=\}\n)", LOOPS["sum"], flags=re.M)
+    # Numbers are given in the order of the text; the first block is number 0.
+    defined = re.findall(r"^([\w.]+):|^  (%[\w.]+) =", body, re.M)
+    numbers = {f"%{label}" if label else name: k for k, (label, name) in enumerate(defined, 1)}
+    body = re.sub(r"^([\w.]+):", lambda m: f"{numbers[f'%{m[1]}']}:", body, flags=re.M)
+    body = re.sub(r"%[\w.]+", lambda m: f"%{numbers.get(m[0], m[0][1:])}", body)
+    text = f"{start}\n{body}{end}"
+    made = pipelined(text)
+    assert made != text
+    assert run(made, 40).tobytes() == run(LOOPS["sum"], 40).tobytes()
+
+
+def test_what_llvm_does_not_read_is_not_an_error(monkeypatch):
+    text = LOOPS["results"].replace("!{!0, !1}", "!{!0, !1, !2}")
+    text += '!2 = !{!"llvm.loop.unroll.disable"}\n'
+    plain = native.assemble(text.replace("symgrad.pipelined", "another"))
+    monkeypatch.setattr(native, "pipelined", lambda text: "nonsense")
+    assert native.assemble(text) == plain
+    monkeypatch.undo()
+    assert native.assemble(text) != plain
 
 
 def blocks(text):
@@ -219,6 +275,9 @@ LEFT = {
     )
     .replace("  %up = add i64 %index.next, 0\n", "")
     .replace("  %done =", "  %up = getelementptr double, ptr %out, i64 %index.next\n  %done ="),
+    "that carries its test": module(
+        WHOLE, phis="  %was = phi i1 [ false, %0 ], [ %done, %vector.body ]"
+    ),
     "whose test reads the counter": module(WHOLE).replace(
         "icmp eq i64 %index.next, %n", "icmp eq i64 %index.next, %index"
     ),
@@ -230,6 +289,11 @@ LEFT = {
             ]
         )
     ),
+    "that loads a constant": module(
+        f"  %y = load {VECTOR}, ptr @g, align 8\n{CHAIN}\n"
+        f"  %r = fadd {VECTOR} %b15, %y\n{stored('%r')}"
+    )
+    + f"@g = global {VECTOR} zeroinitializer\n",
     "volatile": module(WHOLE).replace("load <", "load volatile <"),
     "whose test is used": module(WHOLE, exit_="  %u = zext i1 %done to i64\n  ret void"),
     "of which something early is used": module(
