@@ -46,10 +46,12 @@ class _Pool:
     """Free blocks by their size; the size used longest ago is given up first.
 
     Nobody ever waits: a finaliser can run while its own thread holds the lock, and a fork
-    can copy a lock that is held. Who does not get it does without the pool.
+    can copy a lock that is held. Who does not get it does without the pool. At the end of a
+    process finalisers find the names of this module gone, and so the pool knows its size.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, capacity: int = _CAPACITY) -> None:
+        self.capacity = capacity
         self.lock = threading.Lock()
         self.free: OrderedDict[int, list[_Block]] = OrderedDict()
         self.bytes = 0
@@ -76,7 +78,7 @@ class _Pool:
             self.free.setdefault(block.nbytes, []).append(block)
             self.free.move_to_end(block.nbytes)
             self.bytes += block.nbytes
-            while self.bytes > _CAPACITY:
+            while self.bytes > self.capacity:
                 size, blocks = next(iter(self.free.items()))
                 blocks.pop()
                 if not blocks:

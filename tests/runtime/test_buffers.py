@@ -59,6 +59,15 @@ def test_what_waits_is_bounded(own_pool):
     )
 
 
+def test_results_may_outlive_the_names_of_the_module(monkeypatch, own_pool):
+    array = buffers.empty(SIZE, DOUBLE)
+    for name in ("_CAPACITY", "_pool"):
+        monkeypatch.setattr(buffers, name, None)
+    # An exception in a finaliser is a warning, and that an error.
+    del array
+    assert own_pool.bytes >= SIZE * 8
+
+
 def test_pooled_memory_begins_where_vectors_should():
     kept = [buffers.empty(40_001 + k, np.dtype(float)) for k in range(8)]
     assert {array.ctypes.data % 64 for array in kept} == {0}
