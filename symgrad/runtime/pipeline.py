@@ -300,9 +300,10 @@ def _halves(loop: _Loop) -> _Halves | None:
             if early and all(name in first for name in x.operands if name in done):
                 first[x.name] = x
         # LLVM fuses a product with what adds it where both are in one block.
-        added = {name for x in first.values() for name in x.operands}
-        for name in [n for n, x in first.items() if " contract " in x.line and n not in added]:
-            del first[name]
+        read = {name for x in first.values() for name in x.operands}
+        for x in [first[name] for name in first if name not in read]:
+            if x.code == "fmul" and " contract " in x.line:
+                del first[x.name]
         shared = {n for x in rest if x.name not in first for n in x.operands if n in first}
         kept = {n: first[n] for n in first if n in shared and first[n].code != "load"}
         score = len(kept), abs(2 * cut - length)

@@ -134,6 +134,13 @@ LOOPS = {
         phis=SUM,
         exit_=LAST,
     ),
+    "an early sum of a product": module(
+        f"""  %m = fmul contract {VECTOR} %x, %x
+  %s = fadd reassoc contract {VECTOR} %x, %m
+{CHAIN}
+  %r = fadd {VECTOR} %b15, %s
+{stored("%r")}"""
+    ),
     "something early from a sum": module(
         f"""  %half = fmul {VECTOR} %sum, {splat("0.5")}
 {CHAIN}
