@@ -123,7 +123,8 @@ def pipelined(text: str) -> str:
     if not wish:
         return text
     loops = re.findall(rf"^(!\d+) = distinct .*{wish[1]}\b", text, re.MULTILINE)
-    return _FUNCTION.sub(lambda found: _pipelined_function(found[0], loops), text)
+    jumps = tuple(f", !llvm.loop {loop}" for loop in loops)
+    return _FUNCTION.sub(lambda found: _pipelined_function(found[0], jumps), text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ class _Operation:
         """Return the type of the value."""
         kinds = _TYPE.findall(self.line.split(" = ", 1)[1])
         if self.code in ("fcmp", "icmp"):
-            return re.sub(r"x \w+", "x i1", kinds[0]) if "x" in kinds[0] else "i1"
+            return re.sub(r"\w+(?=>|$)", "i1", kinds[0])
         if " to " in self.line:
             return str(kinds[-1])
         return str(kinds[1 if self.code == "select" else 0])
@@ -174,8 +175,8 @@ def _operation(line: str) -> _Operation | None:
     line = line.strip()
     name, _, right = line.rpartition(" = ")
     if call := _CALL.match(right):
-        code = next((code for code in _LATENCY if f"{call[1]}.".startswith(f"{code}.")), "")
-        code = code or ("sqrt" if call[1].startswith("sqrt.") else "")
+        known = (*_LATENCY, "sqrt")
+        code = next((code for code in known if f"{call[1]}.".startswith(f"{code}.")), "")
     else:
         code = right.split(" ", 1)[0]
     vector = "<" in right
@@ -221,7 +222,7 @@ class _Loop:
 
 def _loop(label: str, lines: Sequence[str]) -> _Loop | None:
     """Return the loop that a block is, None if it is none or not understood."""
-    jump = _BACK.fullmatch(lines[-1]) if lines else None
+    jump = _BACK.fullmatch(lines[-1])
     if not jump or (jump[2] == label) == (jump[3] == label) or not _WIDE.search("".join(lines)):
         return None
     phis: dict[str, tuple[str, str, str]] = {}
@@ -516,7 +517,9 @@ def _arrays(operations: Iterable[_Operation]) -> dict[str, str]:
     return arrays
 
 
-def _pipelined_function(text: str, wanted: Collection[str]) -> str:
+def _pipelined_function(text: str, jumps: tuple[str, ...]) -> str:
+    if not any(jump in text for jump in jumps):
+        return text
     # Values without a name have numbers in the order of the text.
     named = _NUMBERED_LABEL.sub(r"value.\1:", _NUMBERED.sub(r"%value.\1", text))
     blocks: dict[str, list[str]] = {"": []}
@@ -530,12 +533,13 @@ def _pipelined_function(text: str, wanted: Collection[str]) -> str:
             blocks[label].append(line)
     names = {label: _names(lines) for label, lines in blocks.items()}
     changed = False
-    for label in [*blocks]:
+    for label, lines in [*blocks.items()]:
         # A loop for what is left over has few turns.
-        loop = None if label.startswith("vec.epilog") else _loop(label, blocks[label])
-        halves = _halves(loop) if loop and loop.metadata.split(" ")[-1] in wanted else None
-        if loop and halves and _replace(blocks, names, loop, halves):
-            changed = True
+        if lines[-1].endswith(jumps) and not label.startswith("vec.epilog"):
+            loop = _loop(label, blocks[label])
+            halves = loop and _halves(loop)
+            if loop and halves and _replace(blocks, names, loop, halves):
+                changed = True
     if not changed:
         return text
     printed = [
@@ -557,14 +561,14 @@ def _replace(
         loop: one of the blocks.
         halves: how it is cut.
     """
-    made, after = _print(loop, halves)
+    made, new = _print(loop, halves)
     own = {x.name for x in loop.operations} | {loop.test.name}
     others = blocks.keys() - {loop.label}
-    lost = own - after.keys()
+    lost = own - new.keys()
     if any(lost & names[label] for label in others):
         return False
-    changed = {label for label in others if after.keys() & names[label]}
-    blocks.update({k: [_renamed(line, after) for line in blocks[k]] for k in changed})
+    changed = {label for label in others if new.keys() & names[label]}
+    blocks.update({k: [_renamed(line, new) for line in blocks[k]] for k in changed})
     # The first block of a function has no label where it has no name.
     before = loop.before if loop.before in blocks else ""
     enter, leave = ({f"%{loop.label}": f"%{loop.label}.{end}"} for end in ("head", "tail"))

@@ -17,7 +17,7 @@ from symgrad.runtime.pipeline import pipelined
 VECTOR = "<4 x double>"
 
 
-def module(body, before="", exit_="  ret void", phis=""):
+def module(body, exit_="  ret void", phis=""):
     """Return a module with a loop over vectors; %x is loaded, and what is stored is body's."""
     return f"""
 declare {VECTOR} @llvm.fma.v4f64({VECTOR}, {VECTOR}, {VECTOR})
@@ -25,7 +25,6 @@ declare {VECTOR} @llvm.sqrt.v4f64({VECTOR})
 declare {VECTOR} @other({VECTOR})
 
 define void @f(ptr noalias %in, ptr noalias %out, i64 %n) {{
-{before}
   br label %vector.body
 
 vector.body:                                      ; preds = %vector.body, %0
@@ -51,9 +50,9 @@ def fma(name, a, b, c):
     return f"  {name} = call {VECTOR} @llvm.fma.v4f64({VECTOR} {a}, {VECTOR} {b}, {VECTOR} {c})"
 
 
-def stored(value, array="%out", mark="to"):
+def stored(value, mark="to"):
     """Return lines that store a value for the points of a turn."""
-    return f"""  %{mark} = getelementptr inbounds double, ptr {array}, i64 %index
+    return f"""  %{mark} = getelementptr inbounds double, ptr %out, i64 %index
   store {VECTOR} {value}, ptr %{mark}, align 8"""
 
 
@@ -71,7 +70,7 @@ CHAIN = "\n".join(
 )
 
 
-def run(text, points, function="f"):
+def run(text, points):
     """Return what the function of a module writes for some points."""
     machine = native._machine()
     parsed = binding.parse_assembly(text)
@@ -79,7 +78,7 @@ def run(text, points, function="f"):
     engine = binding.create_mcjit_compiler(parsed, machine)
     engine.finalize_object()
     call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(
-        engine.get_function_address(function)
+        engine.get_function_address("f")
     )
     given_ = np.random.default_rng(3).uniform(0.5, 1.5, points + 8)
     written = np.full(points + 8, 7.0)
