@@ -36,9 +36,9 @@ from .calculus.transform import (
 from .codegen.flatten import flatten
 from .codegen.llvm import print_llvm
 from .codegen.machine import (
-    BLOCK,
     FIELDS,
     PARAMETERS,
+    SUM_LANES,
     instruction_set,
     print_fold,
     print_machine,
@@ -434,7 +434,7 @@ def _interpreter(
     dtype = variant.dtype
     machines = Machines(
         FIELDS,
-        BLOCK,
+        SUM_LANES,
         machine("point", dtype, [sections[0].head]),
         machine("point", "float64", [section.head for section in sections[1:]]),
         machine("blocks", dtype, [section.body for section in sections]),

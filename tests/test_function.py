@@ -550,7 +550,7 @@ def test_latex_and_source() -> None:
     assert STEPS._repr_latex_().startswith("$")
     assert "def forward(x, y):" in STEPS.source()
     assert "u_bar" in STEPS.source("gradient")
-    assert "for start in range(0, n, 256):" in STEPS.source("gradient", arrays=["x"])
+    assert "for start in range(0, n, 1024):" in STEPS.source("gradient", arrays=["x"])
     assert "float32" in STEPS.source(dtype="float32")
     with pytest.raises(ArgumentError, match="no kernel"):
         STEPS.source("backward")

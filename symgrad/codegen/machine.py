@@ -22,13 +22,13 @@ from typing import Literal
 from .. import vmath
 from ..graph.node import NEUTRAL, Builder, Graph, Output
 from ..language.functions import FUNCTIONS, REDUCTIONS
-from .python import BLOCK, HALVES, Function, print_function
+from .python import HALVES, SUM_LANES, Function, print_function
 
 __all__ = [
-    "BLOCK",
     "FIELDS",
     "OPCODES",
     "PARAMETERS",
+    "SUM_LANES",
     "instruction_set",
     "print_fold",
     "print_machine",
@@ -267,7 +267,7 @@ def print_fold() -> str:
         _HEADER.format(what="lanes", dtype="float64"),
         vmath.definitions({"larger", "smaller"}).strip("\n") + "\n",
         "number = numba.float64\n",
-        "\n" + _FOLD.format(lanes=BLOCK, halves=HALVES, dispatch="\n".join(lines)),
+        "\n" + _FOLD.format(lanes=SUM_LANES, halves=HALVES, dispatch="\n".join(lines)),
     ]
     return "\n".join(parts)
 
@@ -329,7 +329,7 @@ def _dispatch_blocks(printed: dict[str, Function]) -> str:
     lines = [_BLOCK_COPIES.format(**OPCODES, exponent=_EXPONENT)]
     lines += [
         _COLLECTION.format(
-            name=name, opcode=OPCODES[f"collect_{name}"], lanes=BLOCK, rest=BLOCK - 1
+            name=name, opcode=OPCODES[f"collect_{name}"], lanes=SUM_LANES, rest=SUM_LANES - 1
         )
         for name in _COLLECT
     ]

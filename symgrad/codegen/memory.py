@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["ALIGNED", "APART", "print_rows"]
+__all__ = ["ALIGNED", "APART", "BYTES", "print_rows"]
 
 #: Bytes of the widest vectors, and of a line of the cache.
 ALIGNED = 64
 #: So many elements longer than what they hold are rows, which at distances of a power of two
 #: would compete for places in the cache.
 APART = 8
-_BYTES = {"float64": 8, "float32": 4}
+#: Bytes of a number.
+BYTES = {"float64": 8, "float32": 4}
 
 
 def print_rows(
@@ -34,7 +35,7 @@ def print_rows(
     s = -(m.ctypes.data >> 3) & 7
     kept = m[s:s + 3*256].reshape((3, 256))
     """
-    size = _BYTES[dtype]
+    size = BYTES[dtype]
     lanes = ALIGNED // size
     kind = "" if dtype == "float64" else ", np.float32"
     shift = size.bit_length() - 1

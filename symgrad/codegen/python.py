@@ -19,14 +19,14 @@ from ..graph.algebra import exact
 from ..graph.node import BOOLEAN, NEUTRAL, Graph, Node
 from ..language.functions import FUNCTIONS
 from ..language.program import Number
-from .memory import APART, print_rows
+from .memory import APART, BYTES, print_rows
 from .names import Names
 from .schedule import HEAVY, Nest, Section, Strip, cut, rows, schedule
 
 __all__ = [
-    "BLOCK",
     "HALVES",
     "LARGEST_POWER",
+    "SUM_LANES",
     "UNROLLED",
     "Function",
     "Parameter",
@@ -52,14 +52,20 @@ _WIDTH = 60
 _LINE = 92
 #: Whole powers up to this one are products.
 UNROLLED = 4
-#: How many points are summed before their sum goes to the total, and how many lanes there are.
-BLOCK = 256
-#: The same where nothing is summed. A single strip is seldom started; of several the last one,
-#: which writes, comes often, so that memory has something to do while others compute.
+#: How many lanes a sum has that is collected in lanes, and so how many points a block then has.
+SUM_LANES = 256
+#: How many points are summed before their sum goes to the total: the more, the less often loops
+#: start and end, as long as what is kept for later strips leaves place in the first cache for
+#: what is read. A sum in float32 must not be long.
+_SUMMED_AT_LEAST, _SUMMED_AT_MOST = 256, 1024
+_KEPT_BYTES = 24 << 10
+#: How many points a block has where nothing is summed. A single strip is seldom started; of
+#: several the last one, which writes, comes often, so that memory has something to do while
+#: others compute.
 _ONE_STRIP_BLOCK = 512
 _STRIPS_BLOCK: Mapping[str, int] = {"float64": 64, "float32": 128}
 #: How many lanes are added to as many others in turn, until one is left.
-HALVES = tuple(1 << k for k in reversed(range(BLOCK.bit_length() - 1)))
+HALVES = tuple(1 << k for k in reversed(range(SUM_LANES.bit_length() - 1)))
 #: How points are combined in a loop, by primitives that vectorise, and their subtotals.
 _COMBINE: Mapping[str, str] = {
     "sum": "plus",
@@ -431,12 +437,10 @@ class _Printer:
         every point of a block has a lane of its own in every sum, over all blocks.
         """
         extent = self.extents[nest.axes[0]]
-        block = BLOCK
-        if not nest.totals[0]:
-            block = _ONE_STRIP_BLOCK if len(strips) == 1 else _STRIPS_BLOCK[self.dtype]
         place = rows(strips)
+        count = 1 + max(place.values(), default=-1)
+        block = self._block(nest, len(strips), count)
         if place:
-            count = 1 + max(place.values())
             self.kept = self._allocated("kept", count, block, self.dtype)
         self._lanes(nest)
         start, size = self.names.fresh("start"), self.names.fresh("size")
@@ -469,6 +473,17 @@ class _Printer:
         self.indent -= 1
         self._fold(totals)
 
+    def _block(self, nest: Nest, strips: int, kept: int) -> int:
+        """Return how many points a block has in which so many values are kept of a point."""
+        if not nest.totals[0]:
+            return _ONE_STRIP_BLOCK if strips == 1 else _STRIPS_BLOCK[self.dtype]
+        if self.lanes:
+            return SUM_LANES
+        block, kept_bytes = _SUMMED_AT_MOST, kept * BYTES[self.dtype]
+        while block > _SUMMED_AT_LEAST and block * kept_bytes > _KEPT_BYTES:
+            block //= 2
+        return block
+
     def _allocated(self, name: str, count: int, block: int, dtype: str) -> str:
         """Print the allocation of rows for the points of a block; return their name."""
         memory, skipped = self.names.fresh("memory"), self.names.fresh("skipped")
@@ -487,10 +502,10 @@ class _Printer:
         if not wanted:
             return
         wanted.sort(key=lambda node: list(_JOIN).index(str(node.payload)))
-        array = self._allocated("lanes", len(wanted), BLOCK, "float64")
+        array = self._allocated("lanes", len(wanted), SUM_LANES, "float64")
         for row, node in enumerate(wanted):
             self.collected[node] = array, row
-            self._fill(array, str(BLOCK), _neutral(node), row=f"{row}, ")
+            self._fill(array, str(SUM_LANES), _neutral(node), row=f"{row}, ")
 
     def _fold(self, totals: Mapping[Node, Text]) -> None:
         """Print how the lanes are combined in the end."""

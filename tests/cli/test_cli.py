@@ -119,7 +119,7 @@ def test_emitted_source_is_python_with_the_statements_quoted():
     source = output("emit", STEPS, "--arrays", "x")
     compile(source, "emitted", "exec")
     assert "# derivatives of z = u**2" in source
-    assert "for start in range(0, n, 256):" in source
+    assert "for start in range(0, n, 1024):" in source
 
 
 def test_cache_info_and_clear(tmp_path, monkeypatch):

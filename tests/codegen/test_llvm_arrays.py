@@ -103,7 +103,8 @@ def test_the_bits_are_those_of_numba(dtype, formula, axes):
     ours, theirs = straight(source, kernel), getattr(cache.load(source), kernel.name)
     numbers = np.random.default_rng(5)
     count = sum(parameter.role == "extent" for parameter in kernel.parameters)
-    sizes = [(n,) for n in (0, 1, 7, 63, 64, 65, 129, 255, 256, 257, 512, 513, 1000)]
+    lengths = (0, 1, 7, 63, 64, 65, 129, 255, 256, 257, 512, 513, 1000, 1024, 1025, 2100)
+    sizes = [(n,) for n in lengths]
     if count > 1:
         sizes = [(0, 3), (3, 0), (1, 1), (5, 7), (2, 300), (300, 2)]
         sizes = [(*size, 4)[:count] for size in sizes]

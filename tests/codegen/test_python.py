@@ -109,8 +109,8 @@ def kernel(n, x, y, a):
     no_overlap()
     total = 0.0
     total1 = 0.0
-    for start in range(0, n, 256):
-        size = min(256, n - start)
+    for start in range(0, n, 1024):
+        size = min(1024, n - start)
         part = 0.0
         part1 = 0.0
         for k in range(size):
@@ -191,8 +191,8 @@ def test_snapshot(name: str) -> None:
     [
         ("sin(x)*y", 512),
         ("sin(exp(x))*erfc(y)", 64),
-        ("sum(sin(x)*y)", 256),
-        ("sum(sin(exp(x))*erfc(y))", 256),
+        ("sum(sin(x)*y)", 1024),
+        ("sum(sin(exp(x))*erfc(y))", 1024),
     ],
 )
 def test_the_points_of_a_block(text, points) -> None:
@@ -200,6 +200,28 @@ def test_the_points_of_a_block(text, points) -> None:
     assert f"in range(0, n, {points}):" in source
     assert f"= min({points}, n - " in source
     assert ("kept" in source) == (f"*{points + 8} + 8)" in source) == ("erfc" in text)
+
+
+@pytest.mark.parametrize(
+    ("functions", "kept", "dtype", "points"),
+    [
+        (4, 3, "float64", 1024),
+        (5, 5, "float64", 512),
+        (6, 6, "float64", 512),
+        (7, 7, "float64", 256),
+        (14, 14, "float64", 256),
+        (6, 6, "float32", 1024),
+        (7, 7, "float32", 512),
+        (14, 14, "float32", 256),
+    ],
+)
+def test_what_a_summed_block_keeps_leaves_place_in_the_cache(
+    functions, kept, dtype, points
+) -> None:
+    text = f"sum({'*'.join(f'erf(x + {k})' for k in range(functions))})"
+    source = printed(text, dtype=dtype, arrays={"x": 1}).source
+    assert f"np.empty({kept}*{points + 8} + " in source
+    assert f"in range(0, n, {points}):" in source
 
 
 HORNER = "((((((((x*a + 1)*x + 2)*x + 3)*x + 4)*x + 5)*x + 6)*x + 7)*x + 8)*x + 9"

@@ -108,7 +108,7 @@ def test_rows_are_used_again() -> None:
     assert max(rows(strips).values()) <= 1
 
 
-@pytest.mark.parametrize("points", [0, 1, 255, 256, 257, 700])
+@pytest.mark.parametrize("points", [0, 1, 255, 256, 257, 511, 512, 513, 700, 1025])
 def test_blocks_of_any_length(points: int) -> None:
     loss = Gradient(("w1", "b1", "w2", "b2", "w3", "b3"), value=True)
     graph = graph_of(NETWORK, loss, arrays={"x": 1, "y": 1})
