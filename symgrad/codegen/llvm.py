@@ -178,7 +178,7 @@ class _Module:
         Arrays can be promised not to overlap as parameters of a function only.
         """
         head = f"define internal void {symbol}({_declared(kinds, body)}, {_TAKEN}) noinline"
-        self.text.append(body.text(head + _wish(body)))
+        self.text.append(body.text(head + _wish(body, arrays=True)))
 
     def _narrow_loops(
         self,
@@ -230,7 +230,7 @@ class _Module:
         branches = any(isinstance(part, ast.If) for part in ast.walk(function))
         apart = ADDRESS in types or (self.loops and branches)
         inline = " alwaysinline" if wish else " noinline" * apart
-        self.text.append(body.text(head + inline + _wish(body)))
+        self.text.append(body.text(head + inline + _wish(body, arrays=ADDRESS in types)))
         return symbol, results
 
     def declare(self, result: str, symbol: str, kinds: Sequence[str]) -> None:
@@ -329,6 +329,12 @@ def _declared(kinds: Sequence[str], body: Body) -> str:
     return ", ".join(f"{kind} %a{place}" for place, kind in enumerate(types))
 
 
-def _wish(body: Body) -> str:
-    """Return the attribute of a function whose vectors are to be as wide as can be."""
-    return ' "prefer-vector-width"="512"' * body.wide_vectors
+def _wish(body: Body, *, arrays: bool) -> str:
+    """Return the attributes of a function.
+
+    Of one that has arrays the stack begins at a line of the cache. LLVM sees that it needs
+    vectors there when it is too late for that, and each would lie in two lines or not as the
+    stack of the caller has it. Of one that wishes so, vectors are as wide as can be.
+    """
+    aligned = f" alignstack({_LINE})" * arrays
+    return aligned + ' "prefer-vector-width"="512"' * body.wide_vectors

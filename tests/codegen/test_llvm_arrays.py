@@ -193,6 +193,21 @@ def test_few_registers_and_pipelined_loops_take_fewer_vectors(features, formula,
     assert (PIPELINED in text) == ("avx512" in features)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_what_is_kept_on_the_stack_lies_in_lines_of_the_cache(dtype):
+    wanted = (Gradient(("a", "b"), value=True),)
+    source, kernel = printed("sum((y - a*exp(-x/b))**2)", (1, 0, 1, 0), dtype, wanted)
+    text = print_llvm(source, kernel.name, native.cpu()[1])
+    heads = re.findall(r"^define .*$", text, re.MULTILINE)
+    assert [" alignstack(64)" in head for head in heads] == ["@loops" in h for h in heads]
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return
+    aligned = bytes.fromhex("48 83 e4 c0")  # and rsp, -64
+    parameters = [parameter.kind for parameter in kernel.parameters]
+    text += native.door(parameters, len(kernel.returned), dtype)
+    assert aligned in native.assemble(text)
+
+
 @pytest.mark.parametrize(
     ("features", "formula", "mask", "asked"),
     [
