@@ -276,35 +276,18 @@ result = number[::1]
 def forward(n, x, h1, c1, w1, h2, c2, w2, a, b, model_out):
     wide_vectors()
     no_overlap()
-    memory = np.empty(2*72 + 8)
-    skipped = -(memory.ctypes.data >> 3) & 7
-    kept = memory[skipped:skipped + 2*72].reshape((2, 72))
-    for start in range(0, n, 64):
-        size = min(64, n - start)
-        for k in range(size):
-            i = np.uint64(start + k)
-            x_i = x[i]
-            # p1 = h1*exp(-((x - c1)/w1)**2/2)
-            t = (x_i - c1)/w1
-            t1 = exp(-(t*t/2.0))
-            # p2 = h2*exp(-((x - c2)/w2)**2/2)
-            t2 = (x_i - c2)/w2
-            t3 = exp(-(t2*t2/2.0))
-            kept[0, k] = t1
-            kept[1, k] = t3
-        interleaved(4, 4)
-        for k in range(size):
-            i = np.uint64(start + k)
-            t = kept[0, k]
-            t1 = kept[1, k]
-            x_i = x[i]
-            # p1 = h1*exp(-((x - c1)/w1)**2/2)
-            p1 = h1*t
-            # p2 = h2*exp(-((x - c2)/w2)**2/2)
-            p2 = h2*t1
-            # model(x, h1, c1, w1, h2, c2, w2, a, b) = p1 + p2 + a + b*x
-            model = fma(b, x_i, p1 + p2 + a)
-            model_out[i] = model
+    for i in range(n):
+        x_i = x[i]
+        # p1 = h1*exp(-((x - c1)/w1)**2/2)
+        t = (x_i - c1)/w1
+        p1 = h1*exp(-(t*t/2.0))
+        # p2 = h2*exp(-((x - c2)/w2)**2/2)
+        t1 = (x_i - c2)/w2
+        p2 = h2*exp(-(t1*t1/2.0))
+        # model(x, h1, c1, w1, h2, c2, w2, a, b) = p1 + p2 + a + b*x
+        model = fma(b, x_i, p1 + p2 + a)
+        model_out[i] = model
+    interleaved(4, 4)
 
 
 @numba.njit(
@@ -322,45 +305,28 @@ def jacobian(
     t = 1.0/w1
     # derivatives of p2 = h2*exp(-((x - c2)/w2)**2/2)
     t1 = 1.0/w2
-    memory = np.empty(4*72 + 8)
-    skipped = -(memory.ctypes.data >> 3) & 7
-    kept = memory[skipped:skipped + 4*72].reshape((4, 72))
-    for start in range(0, n, 64):
-        size = min(64, n - start)
-        for k in range(size):
-            i = np.uint64(start + k)
-            x_i = x[i]
-            # p1 = h1*exp(-((x - c1)/w1)**2/2)
-            t2 = (x_i - c1)/w1
-            t3 = exp(-(t2*t2/2.0))
-            # p2 = h2*exp(-((x - c2)/w2)**2/2)
-            t4 = (x_i - c2)/w2
-            t5 = exp(-(t4*t4/2.0))
-            kept[0, k] = t2
-            kept[1, k] = t3
-            kept[2, k] = t4
-            kept[3, k] = t5
-            model_h1_out[i] = t3
-            model_h2_out[i] = t5
-        interleaved(4, 4)
-        for k in range(size):
-            i = np.uint64(start + k)
-            t2 = kept[0, k]
-            t3 = kept[1, k]
-            t4 = kept[2, k]
-            t5 = kept[3, k]
-            x_i = x[i]
-            # derivatives of p2 = h2*exp(-((x - c2)/w2)**2/2)
-            t6 = h2*t5*t4*t1
-            # derivatives of p1 = h1*exp(-((x - c1)/w1)**2/2)
-            t7 = h1*t3*t2*t
-            model_c1_out[i] = t7
-            model_w1_out[i] = t7*t2
-            model_c2_out[i] = t6
-            # derivatives of p2 = h2*exp(-((x - c2)/w2)**2/2)
-            model_w2_out[i] = t6*t4
-            model_a_out[i] = 1.0
-            model_b_out[i] = x_i
+    for i in range(n):
+        x_i = x[i]
+        # p1 = h1*exp(-((x - c1)/w1)**2/2)
+        t2 = (x_i - c1)/w1
+        t3 = exp(-(t2*t2/2.0))
+        # p2 = h2*exp(-((x - c2)/w2)**2/2)
+        t4 = (x_i - c2)/w2
+        t5 = exp(-(t4*t4/2.0))
+        # derivatives of p2 = h2*exp(-((x - c2)/w2)**2/2)
+        t6 = h2*t5*t4*t1
+        # derivatives of p1 = h1*exp(-((x - c1)/w1)**2/2)
+        t7 = h1*t3*t2*t
+        model_h1_out[i] = t3
+        model_c1_out[i] = t7
+        model_w1_out[i] = t7*t2
+        model_h2_out[i] = t5
+        model_c2_out[i] = t6
+        # derivatives of p2 = h2*exp(-((x - c2)/w2)**2/2)
+        model_w2_out[i] = t6*t4
+        model_a_out[i] = 1.0
+        model_b_out[i] = x_i
+    interleaved(4, 4)
 
 
 # Values computed with 50 digits, independently of the kernels:

@@ -62,8 +62,7 @@ _KEPT_BYTES = 24 << 10
 #: How many points a block has where nothing is summed. A single strip is seldom started; of
 #: several the last one, which writes, comes often, so that memory has something to do while
 #: others compute.
-_ONE_STRIP_BLOCK = 512
-_STRIPS_BLOCK: Mapping[str, int] = {"float64": 64, "float32": 128}
+_ONE_STRIP_BLOCK, _STRIPS_BLOCK = 512, 128
 #: How many lanes are added to as many others in turn, until one is left.
 HALVES = tuple(1 << k for k in reversed(range(SUM_LANES.bit_length() - 1)))
 #: How points are combined in a loop, by primitives that vectorise, and their subtotals.
@@ -476,7 +475,7 @@ class _Printer:
     def _block(self, nest: Nest, strips: int, kept: int) -> int:
         """Return how many points a block has in which so many values are kept of a point."""
         if not nest.totals[0]:
-            return _ONE_STRIP_BLOCK if strips == 1 else _STRIPS_BLOCK[self.dtype]
+            return _ONE_STRIP_BLOCK if strips == 1 else _STRIPS_BLOCK
         if self.lanes:
             return SUM_LANES
         block, kept_bytes = _SUMMED_AT_MOST, kept * BYTES[self.dtype]

@@ -25,13 +25,14 @@ __all__ = ["HEAVY", "Nest", "Schedule", "Section", "Strip", "cut", "rows", "sche
 #: A function of so many operations is worth a place of its own in the strips of a loop.
 HEAVY = 8
 #: How many operations of such functions a strip holds before the next one starts.
-_STRIP = 90
+_STRIP = 160
 #: So many strips at most: Numba looks for variables through all loops, one inside the other.
 _STRIPS = 24
 #: What takes more operations than this is kept for later strips and not computed again.
 _REPEATED = 2
 #: From so many other operations on, those after the last function are a strip of their own.
-_GLUE = 8
+#: Sums gain by it; what is only written has divisions that go beside the work of functions.
+_GLUE_OF_SUMS, _GLUE = 8, 32
 #: So many operations for each array that is read or written keep vectors busy.
 _DENSE = 6
 _SLOW = frozenset({"div", "sqrt", "pow"})
@@ -202,16 +203,16 @@ def cut(nest: Nest, cost: Callable[[Node], int], apart: bool = False) -> list[St
     """
     inside = nest.bodies[0]
     place = _places(inside, {node: c for node in inside if (c := cost(node)) >= HEAVY})
-    glue = sum(work(node.op) for node in inside) - len(place)
-    late = {
-        t for t in nest.totals[0] if glue >= _GLUE or (apart and t.payload in ("sum", "prod"))
-    }
+    totals = nest.totals[0]
+    others = sum(work(node.op) for node in inside) - len(place)
+    glued = others < (_GLUE_OF_SUMS if totals else _GLUE)
+    late = {t for t in totals if not glued or (apart and t.payload in ("sum", "prod"))}
     reach: dict[Node, int] = {}
     for node in inside:
         before = max((reach.get(operand, 0) for operand in node.operands), default=0)
         reach[node] = place.get(node, before)
     count = 1 + max(place.values(), default=-1)
-    if not count or late or glue >= _GLUE:
+    if not count or late or not glued:
         # Waiting for the last functions, it would hold up those of the next points.
         reach.update({n: count for n in inside if reach[n] == count - 1 and n not in place})
         count += 1
@@ -219,7 +220,7 @@ def cut(nest: Nest, cost: Callable[[Node], int], apart: bool = False) -> list[St
     roots: list[list[Node]] = [[] for _ in range(count)]
     for node, number in place.items():
         roots[number].append(node)
-    for total in nest.totals[0]:
+    for total in totals:
         number = count - 1 if total in late else reach.get(total.operands[0], 0)
         strips[number].totals.append(total)
         roots[number].append(total.operands[0])

@@ -190,7 +190,7 @@ def test_snapshot(name: str) -> None:
     ("text", "points"),
     [
         ("sin(x)*y", 512),
-        ("sin(exp(x))*erfc(y)", 64),
+        ("sin(exp(x))*erfc(y)", 128),
         ("sum(sin(x)*y)", 1024),
         ("sum(sin(exp(x))*erfc(y))", 1024),
     ],
@@ -205,7 +205,7 @@ def test_the_points_of_a_block(text, points) -> None:
 @pytest.mark.parametrize(
     ("functions", "kept", "dtype", "points"),
     [
-        (4, 3, "float64", 1024),
+        (4, 2, "float64", 1024),
         (5, 5, "float64", 512),
         (6, 6, "float64", 512),
         (7, 7, "float64", 256),

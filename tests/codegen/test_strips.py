@@ -87,8 +87,21 @@ def test_a_short_loop_is_not_cut() -> None:
     assert "kept" not in printed("x*y - x/y", both, arrays={"x": 1, "y": 1}).source
 
 
+@pytest.mark.parametrize(
+    ("degree", "combination", "strips"),
+    [(4, "", 1), (15, "", 1), (16, "", 2), (3, "sum", 1), (4, "sum", 2), (16, "sum", 2)],
+)
+def test_what_is_only_written_stays_beside_functions(degree, combination, strips) -> None:
+    polynomial = "y"
+    for k in range(degree):
+        polynomial = f"({polynomial}*x + {k + 2})"
+    text = f"{combination}(exp(x)*{polynomial})"
+    (nest,) = nests(graph_of(text, arrays={"x": 1, "y": 1}))
+    assert len(cut(nest, cost)) == strips
+
+
 def test_a_step_is_kept_as_what_it_names() -> None:
-    text = "d = (log(x) + y*y)/(x*sqrt(y)); erf(d)*x - erf(d - x*sqrt(y))"
+    text = "d = (log(x) + y*y)/(x*sqrt(y)); tanh(d*erf(d)) - erf(d - x*sqrt(y))"
     graph = graph_of(text, both, arrays={"x": 1, "y": 1})
     (nest,) = nests(graph)
     strips = cut(nest, cost)
