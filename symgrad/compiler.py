@@ -119,6 +119,22 @@ class Variant:
     dtype: str = "float64"
 
 
+class Made(NamedTuple):
+    """What runs a kernel.
+
+    Attributes:
+        source: the text of its module, which may be empty.
+        function: what is called.
+        pointwise: its points are independent.
+        scalars: the numbers that it returns are scalars of NumPy of their type.
+    """
+
+    source: str
+    function: Callable[..., Any]
+    pointwise: bool = False
+    scalars: bool = False
+
+
 class Trial(NamedTuple):
     """A kernel of numbers that plain Python runs until compiling it is worth while.
 
@@ -302,12 +318,12 @@ def compile_kernel(
         with garbage.paused():
             graph, packing = built or build_graph(program, transforms, variant)
             interpreter = _interpreter(program, graph, name, variant)
-        source, function, pointwise = (
+        made = (
             _compiled(program, graph, name, variant)
             if interpreter is None
-            else ("", interpreter, interpreter.pointwise)
+            else Made("", interpreter, interpreter.pointwise)
         )
-    return _kernel(graph, name, source, function, variant, pointwise=pointwise), packing
+    return _kernel(graph, name, made, variant), packing
 
 
 def try_kernel(
@@ -334,7 +350,7 @@ def try_kernel(
     spellings = {name: name for name in printed.primitives}
     spellings.update((new, old) for old, new in printed.aliases.items())
     function = vmath.in_python(printed.source, spellings)
-    kernel = _kernel(graph, name, printed.source, function, variant, lasting=False)
+    kernel = _kernel(graph, name, Made(printed.source, function), variant, lasting=False)
     return Trial(kernel, packing, TRIED // max(_work(graph), 1))
 
 
@@ -350,11 +366,9 @@ def _work(graph: Graph) -> int:
 def _kernel(
     graph: Graph,
     name: str,
-    source: str,
-    function: Callable[..., Any],
+    made: Made,
     variant: Variant,
     *,
-    pointwise: bool = False,
     lasting: bool = True,
 ) -> Kernel:
     """Return the Kernel of a Graph around its function."""
@@ -364,27 +378,26 @@ def _kernel(
         return Slot(axes, tuple(place[name] for name in like))
 
     names = [str(node.payload) for node in graph.inputs]
-    large = pointwise and operations(graph) > COMPILED_AT_ONCE
+    large = made.pointwise and operations(graph) > COMPILED_AT_ONCE
     return Kernel(
         name,
-        source,
-        function,
+        made.source,
+        made.function,
         [
             slot(n.axes, graph.alike.get(name, (name,)))
             for n, name in zip(graph.inputs, names, strict=True)
         ],
         [slot(output.node.axes, output.like) for output in graph.outputs],
         variant.dtype,
-        pointwise=pointwise,
+        pointwise=made.pointwise,
         lasting=lasting,
+        scalars=made.scalars,
         chunk=SHORT_CHUNK if large else CHUNK,
     )
 
 
-def _compiled(
-    program: Program, graph: Graph, name: str, variant: Variant
-) -> tuple[str, Callable[..., Any], bool]:
-    """Return module and function of a compiled kernel, and if its points are independent."""
+def _compiled(program: Program, graph: Graph, name: str, variant: Variant) -> Made:
+    """Return the compiled function of a kernel."""
     progress.stage("compiling", graph.builder)
     printed = _printed(graph, name, variant)
     source = print_module([printed], header(program, {name: graph}), wrapped=False)
@@ -392,10 +405,10 @@ def _compiled(
     long = _long(graph, printed) if printed.pointwise else (0, 0)
     native = _native(source, name, kinds, len(printed.returned), printed.dtype, long)
     if native is not None:
-        return source, native, printed.pointwise
+        return Made(source, native, printed.pointwise, scalars=True)
     # What Numba takes for a kernel of numbers depends most of all on how many functions it has.
     module = cache.load(source if any(variant.axes) else flatten(source))
-    return source, getattr(module, name), printed.pointwise
+    return Made(source, getattr(module, name), printed.pointwise)
 
 
 def _interpreter(
@@ -443,7 +456,7 @@ def _interpreter(
     later = None
     if not wanted and work <= COMPILED_WHEN_HOT:
         each = _SECONDS_ON_ARRAYS if any(variant.axes) else _SECONDS_ON_NUMBERS
-        later = Compiled(lambda: _compiled(program, graph, name, variant)[1], each * work)
+        later = Compiled(lambda: _compiled(program, graph, name, variant).function, each * work)
     return Interpreter(tape, dtype, machines, len(graph.inputs), later)
 
 

@@ -248,7 +248,10 @@ class Function:
             again = pack(packing, arrays_of) if is_plain(packing) else None
             return Bound(self, partial(self._call, given, again))
         if not any(isinstance(o, np.ndarray) for o in outputs):
-            return Bound(self, collector(launch, packing, len(outputs), kernel.dtype))
+            made = collector(
+                launch, packing, len(outputs), kernel.dtype, scalars=kernel.scalars
+            )
+            return Bound(self, made)
         in_place = is_plain(packing) and not kernel.returned
 
         def call() -> Any:

@@ -14,9 +14,10 @@ too large for a double::
         if not (type(x0) is kind0 and type(x1) is kind1):
             return NotImplemented
         (z0, z1, z2) = function(x0, x1)
-        return (one*z0, (one*z1, one*z2))
+        return (z0, (z1, z2))
 
-`one` is the 1 of NumPy's type: a product makes a number of it sooner than a call of the type.
+Of a function that returns numbers of Python the results are `one*z0` and so on: a product with
+the 1 of NumPy's type makes a number of it sooner than a call of the type.
 """
 
 from __future__ import annotations
@@ -89,13 +90,19 @@ def shortcut(kernel: Kernel, packing: Packing, kinds: Sequence[type]) -> Shortcu
     }
     if not is_plain(packing):
         space["collect"] = _stacker(packing, len(kernel.is_written), kernel_type)
-    exec(printed(kernel.is_array, kernel.is_written, packing), space)  # noqa: S102
+    text = printed(kernel.is_array, kernel.is_written, packing, kernel.scalars)
+    exec(text, space)  # noqa: S102
     made: Shortcut = space["shortcut"]
     return made
 
 
 def collector(
-    launch: Callable[[], Any], packing: Packing, count: int, dtype: np.dtype
+    launch: Callable[[], Any],
+    packing: Packing,
+    count: int,
+    dtype: np.dtype,
+    *,
+    scalars: bool = False,
 ) -> Callable[[], Any]:
     """Return the call that launches a kernel and packs what it returns, all of it numbers.
 
@@ -104,6 +111,7 @@ def collector(
         packing: how its outputs are packed.
         count: how many there are.
         dtype: the type of the results.
+        scalars: what it returns are scalars of NumPy of that type.
 
     >>> from .calculus.transform import Block
     >>> launch = lambda: (1.0, 2.0, 3.0)
@@ -114,7 +122,7 @@ def collector(
         stack = _stacker(packing, count, dtype)
         return lambda: stack(launch())
     outputs = [f"z{k}" for k in range(count)]
-    results = [f"one*{name}" for name in outputs]
+    results = outputs if scalars else [f"one*{name}" for name in outputs]
     text = (
         f"def call():\n    {_assigned(outputs, 'launch()')}\n"
         f"    return {_text(packing, results)}\n"
@@ -133,7 +141,9 @@ def _stacker(packing: Packing, count: int, dtype: np.dtype) -> Callable[[Any], A
 
 
 @lru_cache(maxsize=256)
-def printed(is_array: tuple[bool, ...], is_written: tuple[bool, ...], packing: Packing) -> str:
+def printed(
+    is_array: tuple[bool, ...], is_written: tuple[bool, ...], packing: Packing, scalars: bool
+) -> str:
     """Return the text of a shortcut; there is nothing in it that a user has named."""
     inputs = [f"x{k}" for k in range(len(is_array))]
     arrays = [name for name, array in zip(inputs, is_array, strict=True) if array]
@@ -142,7 +152,7 @@ def printed(is_array: tuple[bool, ...], is_written: tuple[bool, ...], packing: P
     returned = [name for name, array in zip(outputs, is_written, strict=True) if not array]
     takes_out = bool(written) and not returned and is_plain(packing)
     results = [
-        name if array else f"one*{name}"
+        name if array or scalars else f"one*{name}"
         for name, array in zip(outputs, is_written, strict=True)
     ]
     collected = not written and not is_plain(packing)

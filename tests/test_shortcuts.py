@@ -437,11 +437,25 @@ def test_no_kernel_is_compiled_that_the_call_does_not_need():
 
 def test_the_text_depends_on_the_form_only_and_is_the_documented_one():
     packing = (Block(0), (Block(1), Block(2)))
-    text = shortcuts.printed((False, False), (False,) * 3, packing)
-    assert text == shortcuts.printed((False, False), (False,) * 3, packing)
+    text = shortcuts.printed((False, False), (False,) * 3, packing, True)
+    assert text == shortcuts.printed((False, False), (False,) * 3, packing, True)
+    floats = shortcuts.printed((False, False), (False,) * 3, packing, False)
+    assert floats == text.replace("(z0, (z1, z2))", "(one*z0, (one*z1, one*z2))")
     for line in shortcuts.__doc__.splitlines():
         if line.startswith("    ") and line.strip():
             assert line.strip() in text
+
+
+@pytest.mark.parametrize("backend", ["auto", "jit", "interpreter"])
+@pytest.mark.parametrize("formula", ["sum(x*y)", "sum(gamma(x)*y)"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_numbers_are_scalars_whoever_computes_them(backend, formula, dtype):
+    both = sg.value_and_grad(sg.compile(formula, backend=backend), wrt="y")
+    x = X.astype(dtype)
+    bound = both.bind(x, dtype(2.0))
+    for call in (lambda: both(x, dtype(2.0)), bound, lambda: both(x[0], dtype(2.0))):
+        for _ in range(3):
+            assert [type(part) for part in call()] == [dtype, dtype]
 
 
 def test_shortcuts_are_forgotten_by_pickling_and_shared_by_nobody():

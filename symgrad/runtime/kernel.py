@@ -49,6 +49,7 @@ class Kernel:
         entry: the same for arguments of the right types, at which it does not look.
         dtype: the type of its arithmetic and its results.
         lasting: it will not be replaced, so that its entry can be kept.
+        scalars: the numbers that the function returns are scalars of NumPy of that type.
         chunk: how many points one call may have.
         undivided: so many points are one call in any case.
     """
@@ -63,10 +64,12 @@ class Kernel:
         dtype: str,
         pointwise: bool = False,
         lasting: bool = True,
+        scalars: bool = False,
         chunk: int = CHUNK,
     ) -> None:
         """Wrap a compiled function; a pointwise one may be run on any part of its points."""
         self.lasting = lasting
+        self.scalars = scalars
         self.chunk = chunk
         self.undivided = min(chunk, SHARED)
         self.name = name

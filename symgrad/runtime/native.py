@@ -1,15 +1,16 @@
 """Machine code from LLVM IR, and the door through which Python calls it.
 
-The door is a function of C that Python calls with its numbers and arrays and that returns its
-numbers; nothing stands between. A kernel of numbers is over soon, so it does not let go of the
-GIL; one with arrays does. Of an array the door takes the address of its data from the place
-where NumPy promises it, and looks at nothing else but whether it is an array at all.
+The door is a function of C that Python calls with its numbers and arrays and that returns
+scalars of NumPy; nothing stands between. A kernel of numbers is over soon, so it does not let
+go of the GIL; one with arrays does. Of an array the door takes the address of its data from
+the place where NumPy promises it, and looks at nothing else but whether it is an array at all.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import os
 import re
 import threading
@@ -32,7 +33,6 @@ _PYTHON = (
     "PyEval_RestoreThread",
     "PyEval_SaveThread",
     "PyFloat_AsDouble",
-    "PyFloat_FromDouble",
     "PyLong_AsSsize_t",
     "PyMem_RawFree",
     "PyMem_RawMalloc",
@@ -42,17 +42,21 @@ _PYTHON = (
     "Py_DecRef",
     "Py_IncRef",
 )
+#: The same of NumPy, with its place in the table of NumPy's functions for C.
+_NUMPY = "PyArray_Scalar", 60
+#: Where `self` holds the types of numbers.
+_TYPES = {"float64": 2, "float32": 3}
 #: Calls ``@kernel``, which is printed by `symgrad.codegen.llvm`. Functions outside, also those
 #: of the C library that LLVM calls, are found in a table (nonlazybind, RtLibUseGOT), since
 #: they may be out of reach for code that reaches 2 GB.
 _DOOR = """
+declare ptr @PyArray_Scalar(ptr, ptr, ptr) nonlazybind
 declare void @PyErr_BadArgument() nonlazybind
 declare ptr @PyErr_NoMemory() nonlazybind
 declare ptr @PyErr_Occurred() nonlazybind
 declare void @PyEval_RestoreThread(ptr) nonlazybind
 declare ptr @PyEval_SaveThread() nonlazybind
 declare double @PyFloat_AsDouble(ptr) nonlazybind
-declare ptr @PyFloat_FromDouble(double) nonlazybind
 declare i64 @PyLong_AsSsize_t(ptr) nonlazybind
 declare void @PyMem_RawFree(ptr) nonlazybind
 declare ptr @PyMem_RawMalloc(i64) nonlazybind
@@ -145,20 +149,18 @@ _NOTHING = """\
   call void @Py_IncRef(ptr %none)
   ret ptr %none"""
 _ONE = """\
-%only = load {number}, ptr %outputs
-  {widened}
-  %result = call ptr @PyFloat_FromDouble(double %wide)
+%type = call ptr @PyTuple_GetItem(ptr %self, i64 {type})
+  %result = call ptr @PyArray_Scalar(ptr %outputs, ptr %type, ptr null)
   ret ptr %result"""
 _SEVERAL = """\
-%tuple = call ptr @PyTuple_New(i64 {outputs})
+%type = call ptr @PyTuple_GetItem(ptr %self, i64 {type})
+  %tuple = call ptr @PyTuple_New(i64 {outputs})
   %failed = icmp eq ptr %tuple, null
   br i1 %failed, label %fail, label %pack
 pack:
   %n = phi i64 [ 0, %done ], [ %n.next, %packed ]
   %output.place = getelementptr {number}, ptr %outputs, i64 %n
-  %only = load {number}, ptr %output.place
-  {widened}
-  %result = call ptr @PyFloat_FromDouble(double %wide)
+  %result = call ptr @PyArray_Scalar(ptr %output.place, ptr %type, ptr null)
   %none = icmp eq ptr %result, null
   br i1 %none, label %drop, label %packed
 drop:
@@ -179,13 +181,13 @@ def door(parameters: Sequence[str], outputs: int, dtype: str) -> str:
     Args:
         parameters: what the kernel takes, in order: "extent" for a whole number, "number",
             or "array" for a contiguous array of the right type.
-        outputs: how many numbers it makes: one is returned as such, several in a tuple.
+        outputs: how many numbers it makes: one is returned as such, several in a tuple, all as
+            scalars of NumPy.
         dtype: the type of all numbers, "float64" or "float32".
     """
     arrays = "array" in parameters
     single = dtype == "float32"
     number = "float" if single else "double"
-    widen = "fpext float %only to double" if single else "bitcast double %only to double"
     unpacked = []
     for k, parameter in enumerate(parameters):
         converted, kind = {
@@ -210,7 +212,7 @@ def door(parameters: Sequence[str], outputs: int, dtype: str) -> str:
         unpacked="".join(unpacked),
         held=_HELD if arrays else "",
         call=(_CALL_WITHOUT_GIL if arrays else _CALL).format(inputs=len(parameters)),
-        results=results.format(number=number, outputs=outputs, widened=f"%wide = {widen}"),
+        results=results.format(number=number, outputs=outputs, type=_TYPES[dtype]),
     )
 
 
@@ -292,6 +294,7 @@ def link(code: bytes) -> Callable[..., Any]:
     for name in _PYTHON:
         address = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
         binding.add_symbol(name, address)
+    binding.add_symbol(_NUMPY[0], _numpy_function(_NUMPY[1]))
     # This manager of memory puts constants beside the code, as the code model asks for.
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _machine(), use_lmm=True)
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
@@ -300,9 +303,17 @@ def link(code: bytes) -> Callable[..., Any]:
     definition = _Definition(b"kernel", entry, _FASTCALL, None)
     make = _New(("PyCFunction_NewEx", ctypes.pythonapi))
     # The function holds its `self`, and with it its code.
-    held = np.ndarray, None, engine, definition
+    held = np.ndarray, None, *map(np.dtype, _TYPES), engine, definition
     made: Callable[..., Any] = make(ctypes.addressof(definition), held, None)
     return made
+
+
+def _numpy_function(place: int) -> int:
+    """Return the address of a function in the table that NumPy has for extensions in C."""
+    table = importlib.import_module("numpy._core._multiarray_umath")._ARRAY_API
+    find = _Find(("PyCapsule_GetPointer", ctypes.pythonapi))
+    functions = ctypes.cast(find(table, None), ctypes.POINTER(ctypes.c_void_p))
+    return functions[place] or 0
 
 
 #: Options of LLVM for the order of instructions, and what they are for everyone else: from the
@@ -318,6 +329,7 @@ _MOST_BYTES = 1 << 16
 #: meanwhile can have its instructions in another order, and computes the same.
 _options = threading.Lock()
 
+_Find = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
 _New = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
 
 

@@ -53,10 +53,22 @@ def made(outputs=1, dtype="float64"):
     return native.link(native.assemble(kernel + native.door(["number"] * 2, outputs, dtype)))
 
 
-def test_one_result_is_a_float_and_several_are_a_tuple():
-    assert made()(1.5, 2.0) == 3.5
-    assert type(made()(1.5, 2.0)) is float
-    assert made(2)(1.5, 2.0) == (3.5, 1.5)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_one_result_is_a_scalar_and_several_are_a_tuple(dtype):
+    one, several = made(1, dtype)(1.5, 2.0), made(2, dtype)(1.5, 2.0)
+    assert one == 3.5
+    assert several == (3.5, 1.5)
+    assert type(several) is tuple
+    assert {type(one), *map(type, several)} == {np.dtype(dtype).type}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_scalars_have_the_bits_that_were_computed(dtype):
+    tiny = float(np.finfo(dtype).smallest_subnormal)
+    for x in (-0.0, math.inf, -math.inf, tiny, float(np.finfo(dtype).max)):
+        _, same = made(2, dtype)(x, 0.0)
+        assert same.tobytes() == np.array(x, dtype).tobytes()
+    assert math.isnan(made(2, dtype)(math.nan, 0.0)[1])
 
 
 def test_all_that_python_takes_for_a_number_is_taken():
