@@ -56,7 +56,7 @@ UNROLLED = 4
 SUM_LANES = 256
 #: How many points are summed before their sum goes to the total: the more, the less often loops
 #: start and end, as long as what is kept for later strips leaves place in the first cache for
-#: what is read. A sum in float32 must not be long.
+#: what is read. A sum in float32 must not be long, least of all one point after the other.
 _SUMMED_AT_LEAST, _SUMMED_AT_MOST = 256, 1024
 _KEPT_BYTES = 24 << 10
 #: How many points a block has where nothing is summed. A single strip is seldom started; of
@@ -478,6 +478,9 @@ class _Printer:
             return _ONE_STRIP_BLOCK if strips == 1 else _STRIPS_BLOCK
         if self.lanes:
             return SUM_LANES
+        called = [n for n in nest.bodies[0] if n.op in FUNCTIONS and n.op not in _PRINTERS]
+        if not all(vmath.is_vectorised(self._primitive_of(node)) for node in called):
+            return _SUMMED_AT_LEAST
         block, kept_bytes = _SUMMED_AT_MOST, kept * BYTES[self.dtype]
         while block > _SUMMED_AT_LEAST and block * kept_bytes > _KEPT_BYTES:
             block //= 2

@@ -48,6 +48,7 @@ __all__ = [
     "in_python",
     "instructions",
     "is_reproducible",
+    "is_vectorised",
     "names",
     "single",
 ]
@@ -219,6 +220,17 @@ def is_reproducible(name: str) -> bool:
     }
     others = [callee for callee in _callees(function) if callee != name]
     return library <= _ROUNDED and all(map(is_reproducible, others))
+
+
+def is_vectorised(name: str) -> bool:
+    """Tell whether loops compute a primitive for several points at a time.
+
+    >>> is_vectorised("exp"), is_vectorised("digamma")
+    (True, False)
+    """
+    if name in _FUNCTIONS:
+        return _FUNCTIONS[name].__module__ not in (gamma.__name__, bessel.__name__)
+    return is_reproducible(name)
 
 
 def _function(name: str) -> FunctionType:

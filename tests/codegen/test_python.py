@@ -193,6 +193,8 @@ def test_snapshot(name: str) -> None:
         ("sin(exp(x))*erfc(y)", 128),
         ("sum(sin(x)*y)", 1024),
         ("sum(sin(exp(x))*erfc(y))", 1024),
+        ("sum(gamma(x)*y)", 256),
+        ("sum(besselj0(x)*y)", 256),
     ],
 )
 def test_the_points_of_a_block(text, points) -> None:
