@@ -13,6 +13,7 @@ import symgrad as sg
 from symgrad import compiler
 from symgrad.calculus.transform import Gradient
 from symgrad.codegen.llvm import print_llvm
+from symgrad.codegen.machine import print_machine
 from symgrad.compiler import Variant
 from symgrad.runtime import cache, native
 from symgrad.runtime.pipeline import PIPELINED
@@ -206,6 +207,16 @@ def test_what_is_kept_on_the_stack_lies_in_lines_of_the_cache(dtype):
     parameters = [parameter.kind for parameter in kernel.parameters]
     text += native.door(parameters, len(kernel.returned), dtype)
     assert aligned in native.assemble(text)
+
+
+def test_so_it_does_in_functions_that_take_arrays():
+    source = print_machine("blocks", "float64", ("add", "mul", "exp", "sin"))
+    text = print_llvm(source, "run", native.cpu()[1])
+    heads = re.findall(r"^define internal (.*?@[\w.]+)\((.*)$", text, re.MULTILINE)
+    taking = {name: "alignstack(64)" in rest for name, rest in heads if "ptr" in rest}
+    assert len(taking) > 5
+    assert [name for name, aligned in taking.items() if not aligned] == ["void @kernel"]
+    assert not any("alignstack" in rest for _, rest in heads if "ptr" not in rest)
 
 
 @pytest.mark.parametrize(
